@@ -1,0 +1,255 @@
+"""Endpoints: where to listen or to connect, as one string.
+
+::
+
+    tcp://127.0.0.1:7000            tcp://[::1]:7000?nodelay=0&rcvbuf=262144
+    tls://0.0.0.0:7443?cert=server.pem&key=server.key&client_ca=clients.pem
+    unix:///run/app.sock?mode=0600
+    udp://239.1.2.3:5000?interface=127.0.0.1
+    fd://3                          a listening socket inherited from a supervisor
+
+A host that is empty or ``*`` means every address of this machine, IPv4 and IPv6. Socket options stand behind
+the ``?``; :data:`OPTIONS` lists them all with what they mean.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+from .errors import EndpointError
+
+__all__ = ["OPTIONS", "SCHEMES", "Endpoint", "Option", "OptionValue"]
+
+OptionValue = bool | int | str
+
+SCHEMES: Final = ("tcp", "tls", "unix", "udp", "fd")
+_STREAM_INET = frozenset({"tcp", "tls"})
+_STREAM = frozenset({"tcp", "tls", "unix", "fd"})
+_INET = frozenset({"tcp", "tls", "udp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One key behind the ``?``: how its value reads, which schemes take it, what it does."""
+
+    kind: type[bool] | type[int] | type[str]
+    schemes: frozenset[str]
+    meaning: str
+    minimum: int = 0
+
+
+OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
+    {
+        "nodelay": Option(bool, _STREAM_INET | {"fd"}, "TCP_NODELAY: send small writes at once (default on)"),
+        "keepalive": Option(bool, _STREAM_INET | {"fd"}, "SO_KEEPALIVE: notice a dead peer (default on)"),
+        "keepalive_idle": Option(int, _STREAM_INET, "seconds of silence before the first keep-alive probe", 1),
+        "keepalive_interval": Option(int, _STREAM_INET, "seconds between keep-alive probes", 1),
+        "keepalive_count": Option(int, _STREAM_INET, "unanswered probes before the peer counts as dead", 1),
+        "user_timeout": Option(int, _STREAM_INET, "TCP_USER_TIMEOUT: milliseconds sent data may stay unacknowledged", 1),
+        "backlog": Option(int, _STREAM, "connections the kernel queues before they are accepted", 1),
+        "rcvbuf": Option(int, _INET | {"unix"}, "SO_RCVBUF: bytes of the kernel's receive buffer", 1),
+        "sndbuf": Option(int, _INET | {"unix"}, "SO_SNDBUF: bytes of the kernel's send buffer", 1),
+        "reuse_address": Option(bool, _INET, "SO_REUSEADDR (default on for tcp and tls)"),
+        "reuse_port": Option(bool, _INET, "SO_REUSEPORT: several processes may bind this port"),
+        "ipv6only": Option(bool, _INET, "IPV6_V6ONLY: an IPv6 wildcard leaves IPv4 alone"),
+        "mode": Option(str, frozenset({"unix"}), "permissions of the socket file, octal, such as 0600"),
+        "cert": Option(str, frozenset({"tls"}), "PEM file with the certificate chain to show"),
+        "key": Option(str, frozenset({"tls"}), "PEM file with its private key (default: in cert)"),
+        "client_ca": Option(str, frozenset({"tls"}), "PEM file of CAs; a client must show a certificate of theirs"),
+        "ca": Option(str, frozenset({"tls"}), "PEM file of CAs a client trusts (default: the system's)"),
+        "server_name": Option(str, frozenset({"tls"}), "name a client expects in the certificate (default: the host)"),
+        "verify": Option(bool, frozenset({"tls"}), "whether a client checks the certificate (default on)"),
+        "broadcast": Option(bool, frozenset({"udp"}), "SO_BROADCAST: may send to broadcast addresses"),
+        "interface": Option(str, frozenset({"udp"}), "interface of a multicast group: its IPv4 address, or its name"),
+        "ttl": Option(int, frozenset({"udp"}), "hops a multicast datagram may travel (default 1)"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A parsed endpoint. ``str(endpoint)`` gives a string that parses to an equal one.
+
+    Attributes:
+        scheme: One of :data:`SCHEMES`.
+        host: Name or address without brackets; ``""`` means every address. Empty for ``unix`` and ``fd``.
+        port: 0 to 65535; 0 lets the system choose. 0 for ``unix``; the descriptor's number for ``fd``.
+        path: File of a ``unix`` socket; empty for the others.
+        options: Values by key, typed as :data:`OPTIONS` says.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def parse(cls, text: str | Endpoint) -> Endpoint:
+        """Read an endpoint string; an :class:`Endpoint` passes unchanged.
+
+        Raises:
+            EndpointError: with what is wrong, where, and what would be right.
+        """
+        if isinstance(text, Endpoint):
+            return text
+        if not isinstance(text, str):
+            raise EndpointError(f"an endpoint is a string such as 'tcp://127.0.0.1:7000', not {text!r}")
+        if any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
+            raise EndpointError(f"endpoint {text!r}: contains a control character")
+        scheme, separator, rest = text.partition("://")
+        if not separator:
+            raise EndpointError(f"endpoint {text!r}: no scheme", hint=f"try tcp://{text}, or another of {_listed(SCHEMES)}")
+        if scheme not in SCHEMES:
+            raise EndpointError(f"endpoint {text!r}: unknown scheme {scheme!r}", hint=_did_you_mean(scheme, SCHEMES))
+        place, _, query = rest.partition("?")
+        options = _parse_options(text, scheme, query)
+        if scheme == "unix":
+            if not place:
+                raise EndpointError(f"endpoint {text!r}: no path", hint="unix:///run/app.sock has an absolute path")
+            return cls(scheme, path=unquote(place), options=options)
+        if scheme == "fd":
+            return cls(scheme, port=_parse_number(text, "descriptor", place, 1 << 20), options=options)
+        host, port = _parse_host_port(text, place)
+        return cls(scheme, host, port, options=options)
+
+    def with_options(self, **options: OptionValue) -> Endpoint:
+        """The same endpoint with these options set as well.
+
+        Raises:
+            EndpointError: an option that is unknown here, or a value of the wrong type.
+        """
+        merged = dict(self.options)
+        for key, value in options.items():
+            known = _known_option(str(self), self.scheme, key)
+            if type(value) is not known.kind:
+                raise EndpointError(f"option {key!r} takes {_KINDS[known.kind]}, not {value!r}")
+            _check_minimum(str(self), key, known, value)
+            merged[key] = value
+        return Endpoint(self.scheme, self.host, self.port, self.path, merged)
+
+    @property
+    def is_datagram(self) -> bool:
+        """Whether messages keep their borders here (UDP), instead of forming a stream."""
+        return self.scheme == "udp"
+
+    @property
+    def is_multicast(self) -> bool:
+        """Whether the host is a multicast group to be joined."""
+        address = self.address
+        return address is not None and address.is_multicast
+
+    @property
+    def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        """The host as an IP address, or ``None`` where it is a name, or every address."""
+        try:
+            return ipaddress.ip_address(self.host.partition("%")[0])
+        except ValueError:
+            return None
+
+    @property
+    def location(self) -> str:
+        """The endpoint without its options: ``tcp://127.0.0.1:7000``."""
+        if self.scheme == "unix":
+            return f"unix://{quote(self.path)}"
+        if self.scheme == "fd":
+            return f"fd://{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host or "*"
+        return f"{self.scheme}://{host}:{self.port}"
+
+    def __str__(self) -> str:
+        if not self.options:
+            return self.location
+        return f"{self.location}?{urlencode({key: _format_value(value) for key, value in self.options.items()}, safe='/')}"
+
+
+_KINDS: Final = {bool: "0 or 1", int: "a whole number", str: "text"}
+_BOOLEANS: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def _format_value(value: OptionValue) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _listed(words: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(words)
+
+
+def _did_you_mean(word: str, known: tuple[str, ...] | list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}? known: {_listed(known)}" if close else f"known: {_listed(known)}"
+
+
+def _parse_number(text: str, what: str, digits: str, highest: int) -> int:
+    if not (digits.isascii() and digits.isdigit()):
+        raise EndpointError(f"endpoint {text!r}: {what} {digits!r} is not a number")
+    if int(digits) > highest:
+        raise EndpointError(f"endpoint {text!r}: {what} {digits} is above {highest}")
+    return int(digits)
+
+
+def _parse_host_port(text: str, place: str) -> tuple[str, int]:
+    if "@" in place or "/" in place:
+        raise EndpointError(f"endpoint {text!r}: only host:port may stand here", hint="such as tcp://127.0.0.1:7000")
+    if place.startswith("["):
+        host, bracket, tail = place[1:].partition("]")
+        if not bracket or not tail.startswith(":"):
+            raise EndpointError(f"endpoint {text!r}: no port behind the bracketed address", hint="such as tcp://[::1]:7000")
+        digits = tail[1:]
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError as exc:
+            raise EndpointError(f"endpoint {text!r}: {host!r} is not an IPv6 address") from exc
+    else:
+        host, colon, digits = place.rpartition(":")
+        if ":" in host:
+            raise EndpointError(f"endpoint {text!r}: an IPv6 address stands in brackets", hint=f"such as tcp://[{host}]:{digits}")
+        if not colon:
+            raise EndpointError(f"endpoint {text!r}: no port", hint=f"such as {place}:7000; port 0 lets the system choose")
+    if any(character.isspace() for character in host):
+        raise EndpointError(f"endpoint {text!r}: a host has no spaces")
+    return ("" if host == "*" else host), _parse_number(text, "port", digits, 65535)
+
+
+def _known_option(text: str, scheme: str, key: str) -> Option:
+    known = OPTIONS.get(key)
+    if known is None or scheme not in known.schemes:
+        here = [name for name, option in OPTIONS.items() if scheme in option.schemes]
+        verdict = "unknown option" if known is None else f"{scheme} has no option"
+        raise EndpointError(f"endpoint {text!r}: {verdict} {key!r}", hint=_did_you_mean(key, here))
+    return known
+
+
+def _check_minimum(text: str, key: str, option: Option, value: OptionValue) -> None:
+    if option.kind is int and isinstance(value, int) and value < option.minimum:
+        raise EndpointError(f"endpoint {text!r}: {key} must be at least {option.minimum}, not {value}")
+    if key == "mode" and not (isinstance(value, str) and value and set(value) <= set("01234567") and len(value) <= 4):
+        raise EndpointError(f"endpoint {text!r}: mode {value!r} is not octal", hint="such as mode=0600")
+
+
+def _parse_options(text: str, scheme: str, query: str) -> dict[str, OptionValue]:
+    options: dict[str, OptionValue] = {}
+    if not query:
+        return options
+    for key, raw in parse_qsl(query, keep_blank_values=True):
+        option = _known_option(text, scheme, key)
+        if key in options:
+            raise EndpointError(f"endpoint {text!r}: option {key!r} is given twice")
+        value: OptionValue = raw
+        if option.kind is bool:
+            if raw.lower() not in _BOOLEANS:
+                raise EndpointError(f"endpoint {text!r}: {key} is {_KINDS[bool]}, not {raw!r}")
+            value = _BOOLEANS[raw.lower()]
+        elif option.kind is int:
+            value = _parse_number(text, key, raw, (1 << 31) - 1)
+        elif not raw:
+            raise EndpointError(f"endpoint {text!r}: {key} has no value")
+        _check_minimum(text, key, option, value)
+        options[key] = value
+    return options

@@ -1,0 +1,480 @@
+"""The contracts: what users subclass, and what they hold.
+
+Three ways to write a handler for a stream, chosen once at registration by what is overridden:
+
+* **callbacks** (:class:`StreamHandler` with a plain ``on_message`` or ``on_messages``): called straight from the
+  socket's readiness, no task, the fast path. A callback must not block.
+* **async messages** (:class:`StreamHandler` with ``async def on_message``): one task per connection serves the
+  messages in order, one at a time.
+* **coroutine** (a plain ``async def handler(conn)``): one task per connection; it reads with ``async for`` and
+  the connection closes when it returns.
+
+Datagrams have the same three: :class:`DatagramHandler` with a plain or an ``async`` ``on_datagram``, or an
+``async def handler(port)``.
+
+One handler instance serves a whole route. What belongs to one connection is kept in ``conn.state``.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+import inspect
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Hashable
+from types import TracebackType
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from anyio.abc import ObjectStream
+
+from .errors import IncompleteFrame, ProtocolError, RouteError
+from .events import Address, CloseReason, ConnectionStats, DatagramStats
+from .limits import Limits, Timeouts
+
+__all__ = [
+    "Codec",
+    "CodecSource",
+    "Connection",
+    "DatagramHandler",
+    "DatagramPort",
+    "DatagramStyle",
+    "StreamHandler",
+    "StreamStyle",
+    "TLSFacts",
+    "datagram_style",
+    "stream_style",
+]
+
+M = TypeVar("M")
+
+
+class Codec(Generic[M]):
+    """Bytes to messages and back, without IO. One instance for each connection.
+
+    Subclass it with :meth:`feed` and :meth:`encode` alone; the rest has working defaults.
+
+    Attributes:
+        max_size: Largest message taken from a peer, bytes. Always finite, and checked from the header where the
+            grammar has one: before the message is buffered.
+        fault: Set by ``feed``/``feed_eof`` when the peer broke the grammar; from then on nothing more is fed.
+        replies: Whether :meth:`data_to_send` may have something (a handshake, a pong). Codecs that leave it
+            ``False`` pay nothing for it.
+    """
+
+    max_size: int = 64 * 1024
+    fault: ProtocolError | None = None
+    replies: ClassVar[bool] = False
+
+    def feed(self, data: bytes) -> list[M]:
+        """Take a whole chunk as it came from the socket; return every message it completes.
+
+        "Not complete yet" is an empty list. What the peer did wrong is put into :attr:`fault`, not raised, so that
+        the good messages before it in the same chunk are delivered first. Called once a chunk, by the core.
+        """
+        raise NotImplementedError
+
+    def feed_eof(self) -> list[M]:
+        """The peer will send no more. Called at most once, after the last ``feed``, unless there was a fault.
+
+        Bytes left over are a fault (:class:`~aionet.errors.IncompleteFrame`), unless the grammar says otherwise.
+        """
+        if self.buffered:
+            self.fault = IncompleteFrame(f"the stream ended inside a message, {self.buffered} bytes into it")
+        return []
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held of a message not yet complete. Asked at deadlines and at the end, never a message."""
+        return 0
+
+    def encode(self, message: M) -> bytes:
+        """The message as bytes for the wire, ready to be sent in any order with others.
+
+        Raises:
+            EncodeError: the grammar cannot carry this message: our side's mistake, so it goes to the caller.
+        """
+        raise NotImplementedError
+
+    def data_to_send(self) -> bytes:
+        """What the codec itself has to send. Asked after each ``feed``, if :attr:`replies` is true."""
+        return b""
+
+    def encoding_key(self) -> Hashable:
+        """Codecs with equal keys encode equally, so that a group encodes a message once for all of them.
+
+        ``None`` (the default) means: the same as the other connections of its route. A codec whose encoding depends
+        on the connection must return something unique.
+        """
+        return None
+
+    def clone(self) -> Self:
+        """A fresh codec with the same settings, for the next connection. Only called on one never fed."""
+        return copy.deepcopy(self)
+
+
+CodecSource = Codec[M] | Callable[[], Codec[M]]
+"""An instance, of which each connection gets a ``clone()``, or anything that makes one: the class itself, a lambda."""
+
+
+class TLSFacts:
+    """What the TLS handshake of a connection agreed on.
+
+    Attributes:
+        version: Such as ``"TLSv1.3"``.
+        cipher: Such as ``"TLS_AES_256_GCM_SHA384"``.
+        alpn: The protocol chosen by ALPN, or ``None``.
+        peer_certificate: The peer's certificate as :meth:`ssl.SSLSocket.getpeercert` gives it; empty if none was shown.
+    """
+
+    __slots__ = ("alpn", "cipher", "peer_certificate", "version")
+
+    def __init__(self, version: str, cipher: str, alpn: str | None, peer_certificate: dict[str, Any]) -> None:
+        self.version = version
+        self.cipher = cipher
+        self.alpn = alpn
+        self.peer_certificate = peer_certificate
+
+    def __repr__(self) -> str:
+        return f"TLSFacts(version={self.version!r}, cipher={self.cipher!r}, alpn={self.alpn!r})"
+
+
+class Connection(ObjectStream[M]):
+    """One connection, on either side. It is anyio's ``ObjectStream`` of messages, and more.
+
+    Callback handlers use :meth:`write`; coroutines use :meth:`send`, :meth:`receive` and ``async for``. Operations
+    raise anyio's exceptions: ``EndOfStream`` (the peer said goodbye), ``ClosedResourceError`` (we closed),
+    ``BrokenResourceError`` (anything else ended it; its ``__cause__`` says what), ``BusyResourceError`` (two tasks
+    at once). Not thread-safe: only the event loop's thread may touch it.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def write(self, message: M) -> None:
+        """Encode and buffer a message; returns at once. All writes of one chunk, or one tick, leave together.
+
+        On a connection that is closing or closed it does nothing: the bytes could not arrive either way. Whoever
+        needs to know uses :meth:`send`. Back-pressure: ``on_writable``, :attr:`writable`, or :meth:`send`.
+
+        Raises:
+            EncodeError: the codec cannot encode this message.
+        """
+
+    @abstractmethod
+    def write_encoded(self, data: bytes) -> None:
+        """As :meth:`write`, for bytes that are already in the codec's form."""
+
+    @abstractmethod
+    async def send(self, item: M) -> None:
+        """:meth:`write`, then wait until the peer keeps up. Some, all or none of it may have arrived on return.
+
+        Cancelled while it waits, the message stays buffered and is still sent.
+
+        Raises:
+            EncodeError: the codec cannot encode this message.
+            anyio.ClosedResourceError: we closed the connection.
+            anyio.BrokenResourceError: it ended for any other reason.
+        """
+
+    @abstractmethod
+    async def receive(self) -> M:
+        """The next message. Only for coroutine handlers and clients; cancelled, it loses nothing.
+
+        Raises:
+            anyio.EndOfStream: the peer sends no more (or the server drains), and all was received.
+            anyio.ClosedResourceError: we closed the connection.
+            anyio.BrokenResourceError: it ended for any other reason.
+            anyio.BusyResourceError: another task is already receiving.
+        """
+
+    @abstractmethod
+    async def send_eof(self) -> None:
+        """Send what waits, then tell the peer that no more will come. Reading goes on. TLS cannot: it closes."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """:meth:`close`, then wait until the connection is gone. Cancelled while it waits, it aborts."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Send what waits, then close. Messages received and not yet delivered are discarded. Idempotent."""
+
+    @abstractmethod
+    def abort(self, reason: CloseReason = CloseReason.LOCAL_CLOSED) -> None:
+        """Close at once; what waits is thrown away and the peer sees a reset. Idempotent."""
+
+    @abstractmethod
+    def pause_reading(self) -> None:
+        """Deliver no more messages, and read no more, until :meth:`resume_reading`. Idempotent."""
+
+    @abstractmethod
+    def resume_reading(self) -> None:
+        """Undo :meth:`pause_reading`. Messages held back are delivered from the next tick on. Idempotent."""
+
+    @abstractmethod
+    async def wait_closed(self) -> None:
+        """Wait until the connection is gone, whoever ends it."""
+
+    @property
+    @abstractmethod
+    def writable(self) -> bool:
+        """Whether the peer keeps up: open, and no more than ``high_water`` bytes wait."""
+
+    @property
+    @abstractmethod
+    def closing(self) -> bool:
+        """Whether the connection is closed or about to be."""
+
+    @property
+    @abstractmethod
+    def peername(self) -> Address:
+        """The peer's address, as the socket module gives it."""
+
+    @property
+    @abstractmethod
+    def sockname(self) -> Address:
+        """Our own address."""
+
+    @property
+    @abstractmethod
+    def tls(self) -> TLSFacts | None:
+        """What TLS agreed on, or ``None`` on a plain connection."""
+
+    @property
+    @abstractmethod
+    def route(self) -> str:
+        """The name of the route that serves this connection; a client's: the endpoint it connected to."""
+
+    @property
+    @abstractmethod
+    def stats(self) -> ConnectionStats:
+        """Counts up to now."""
+
+    @property
+    @abstractmethod
+    def state(self) -> Any:
+        """Yours: a :class:`types.SimpleNamespace`, made at first use; or assign whatever you like to it."""
+
+    @state.setter
+    @abstractmethod
+    def state(self, value: Any) -> None: ...
+
+    @property
+    @abstractmethod
+    def codec(self) -> Codec[M]:
+        """This connection's codec."""
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """The socket's descriptor, for looking (options, TCP_INFO); -1 when closed. Do not read or write it."""
+
+
+class StreamHandler(Generic[M]):
+    """What to do with a stream connection. Override what you need; every callback is optional.
+
+    One instance serves all connections of its route. Callbacks run on the event loop and must not block. For one
+    connection they never overlap and come in this order: ``on_connect``, then any number of ``on_message`` and
+    ``on_writable``, then at most one of ``on_eof`` or ``on_fault``, then exactly one ``on_close``. An exception
+    raised by any of them closes that connection alone (``HANDLER_ERROR``), is reported once, and never reaches the
+    loop; ``on_close`` still follows.
+
+    Attributes:
+        codec: How bytes become messages. ``None``: chunks of bytes as they come.
+        limits: Replaces the server's limits for routes of this handler, unless the route says otherwise.
+        timeouts: Likewise for deadlines.
+    """
+
+    codec: CodecSource[M] | None = None
+    limits: Limits | None = None
+    timeouts: Timeouts | None = None
+
+    def on_connect(self, conn: Connection[M]) -> None:
+        """A connection is admitted, TLS included. Called once, before any message. May write, may close."""
+
+    def on_message(self, conn: Connection[M], message: M) -> Any:
+        """One message has come. ``async def`` is allowed: then each is awaited before the next is delivered.
+
+        If it closes or pauses the connection, the rest of the batch is discarded, or held back.
+        """
+
+    def on_messages(self, conn: Connection[M], messages: list[M]) -> None:
+        """All messages of one chunk at once, for handlers that can use the whole batch. Instead of ``on_message``."""
+
+    def on_eof(self, conn: Connection[M]) -> None:
+        """The peer sends no more; it may still read. Called at most once. The default closes after what waits."""
+        conn.close()
+
+    def on_writable(self, conn: Connection[M]) -> None:
+        """The output fell below ``low_water`` after it had been above ``high_water``."""
+
+    def on_fault(self, conn: Connection[M], fault: ProtocolError) -> None:
+        """The peer broke the grammar. Last chance to write why; the connection closes after what waits."""
+
+    def on_drain(self, conn: Connection[M]) -> None:
+        """The server is leaving: finish, say goodbye, close. The default closes after what waits.
+
+        A handler that does not close here is waited for until the drain deadline, then cut.
+        """
+        conn.close()
+
+    def on_close(self, conn: Connection[M], reason: CloseReason, exc: BaseException | None) -> None:
+        """The connection is gone, its socket closed. Exactly once, after everything else."""
+
+
+class DatagramPort(Generic[M]):
+    """A bound (or, on a client, connected) datagram socket."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def send(self, data: bytes, peer: Address = None) -> None:
+        """Send one datagram to ``peer`` (on a connected port: leave it out). Never waits.
+
+        Called while datagrams are being handled, the replies leave together when the batch is done. A datagram that
+        cannot leave because the outbox is full, or that the system refuses, is dropped and counted.
+        """
+
+    @abstractmethod
+    async def receive(self) -> tuple[bytes, Address]:
+        """The next datagram and whose it is. Only for coroutine handlers and clients.
+
+        Raises:
+            anyio.EndOfStream: the server drains, and all was received.
+            anyio.ClosedResourceError: the port is closed.
+            anyio.BusyResourceError: another task is already receiving.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Send what waits, as far as the system takes it at once, then close. Idempotent."""
+
+    @property
+    @abstractmethod
+    def sockname(self) -> Address:
+        """Our own address."""
+
+    @property
+    @abstractmethod
+    def peername(self) -> Address:
+        """The peer's address on a connected port, else ``None``."""
+
+    @property
+    @abstractmethod
+    def stats(self) -> DatagramStats:
+        """Counts up to now."""
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """The socket's descriptor, for looking; -1 when closed."""
+
+    async def aclose(self) -> None:
+        """:meth:`close`."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[tuple[bytes, Address]]: ...
+
+
+class DatagramHandler:
+    """What to do with datagrams. One instance serves a whole route."""
+
+    def on_bind(self, port: DatagramPort[Any]) -> None:
+        """The port is bound. Called once, before any datagram."""
+
+    def on_datagram(self, port: DatagramPort[Any], data: bytes, peer: Address) -> Any:
+        """One datagram has come. ``async def`` is allowed: then they are served in order from a bounded queue.
+
+        An exception drops this datagram alone and is reported; the port goes on.
+        """
+
+    def on_drain(self, port: DatagramPort[Any]) -> None:
+        """The server is leaving; the port closes when this returns."""
+
+    def on_close(self, port: DatagramPort[Any]) -> None:
+        """The port is closed. Exactly once."""
+
+
+class StreamStyle(enum.Enum):
+    """How a stream handler wants its messages."""
+
+    CALLBACK = "on_message"
+    BATCH = "on_messages"
+    ASYNC_MESSAGE = "async on_message"
+    COROUTINE = "async def handler(conn)"
+
+
+class DatagramStyle(enum.Enum):
+    """How a datagram handler wants its datagrams."""
+
+    CALLBACK = "on_datagram"
+    ASYNC_DATAGRAM = "async on_datagram"
+    COROUTINE = "async def handler(port)"
+
+
+def stream_style(handler: object) -> StreamStyle:
+    """Decide, once, how this handler is to be called.
+
+    Raises:
+        RouteError: it is no stream handler, or mixes styles.
+    """
+    if isinstance(handler, StreamHandler):
+        cls = type(handler)
+        _refuse_async(cls, StreamHandler, allowed="on_message")
+        batch = cls.on_messages is not StreamHandler.on_messages
+        if batch and cls.on_message is not StreamHandler.on_message:
+            raise RouteError(f"{cls.__name__} overrides both on_message and on_messages", hint="keep one of them")
+        if inspect.iscoroutinefunction(handler.on_message):
+            return StreamStyle.ASYNC_MESSAGE
+        return StreamStyle.BATCH if batch else StreamStyle.CALLBACK
+    if _is_coroutine_callable(handler):
+        return StreamStyle.COROUTINE
+    raise RouteError(_no_handler(handler, "a StreamHandler", "conn"), hint=_handler_hint(handler))
+
+
+def datagram_style(handler: object) -> DatagramStyle:
+    """Decide, once, how this handler is to be called.
+
+    Raises:
+        RouteError: it is no datagram handler, or mixes styles.
+    """
+    if isinstance(handler, DatagramHandler):
+        _refuse_async(type(handler), DatagramHandler, allowed="on_datagram")
+        if inspect.iscoroutinefunction(handler.on_datagram):
+            return DatagramStyle.ASYNC_DATAGRAM
+        return DatagramStyle.CALLBACK
+    if _is_coroutine_callable(handler):
+        return DatagramStyle.COROUTINE
+    raise RouteError(_no_handler(handler, "a DatagramHandler", "port"), hint=_handler_hint(handler))
+
+
+def _is_coroutine_callable(handler: object) -> bool:
+    if isinstance(handler, type):
+        return False
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))
+
+
+def _refuse_async(cls: type, base: type, allowed: str) -> None:
+    for name in vars(base):
+        if name.startswith("on_") and name != allowed and inspect.iscoroutinefunction(getattr(cls, name)):
+            raise RouteError(
+                f"{cls.__name__}.{name} must be a plain function, not async",
+                hint=f"only {allowed} may be async; or write the whole handler as one coroutine",
+            )
+
+
+def _no_handler(handler: object, wanted: str, argument: str) -> str:
+    return f"{handler!r} is no handler here: {wanted} instance or an 'async def handler({argument})' is needed"
+
+
+def _handler_hint(handler: object) -> str | None:
+    if isinstance(handler, type) and issubclass(handler, (StreamHandler, DatagramHandler)):
+        return f"give an instance: {handler.__name__}()"
+    return None
