@@ -23,7 +23,7 @@ import inspect
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Hashable
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from anyio.abc import ObjectStream
 
@@ -51,7 +51,9 @@ M = TypeVar("M")
 class Codec(Generic[M]):
     """Bytes to messages and back, without IO. One instance for each connection.
 
-    Subclass it with :meth:`feed` and :meth:`encode` alone; the rest has working defaults.
+    Subclass it with :meth:`feed` and :meth:`encode` alone; the rest has working defaults. A subclass that keeps its
+    instances small with ``__slots__`` lists ``"fault"`` among them (and ``"max_size"``, ``"replies"`` if it sets
+    them for each instance) and sets it to ``None`` in its constructor.
 
     Attributes:
         max_size: Largest message taken from a peer, bytes. Always finite, and checked from the header where the
@@ -61,9 +63,11 @@ class Codec(Generic[M]):
             ``False`` pay nothing for it.
     """
 
+    __slots__ = ()  # so that the built-in codecs, of which every idle connection has one, go without a dictionary
+
     max_size: int = 64 * 1024
     fault: ProtocolError | None = None
-    replies: ClassVar[bool] = False
+    replies: bool = False
 
     def feed(self, data: bytes) -> list[M]:
         """Take a whole chunk as it came from the socket; return every message it completes.
@@ -79,7 +83,10 @@ class Codec(Generic[M]):
         Bytes left over are a fault (:class:`~aionet.errors.IncompleteFrame`), unless the grammar says otherwise.
         """
         if self.buffered:
-            self.fault = IncompleteFrame(f"the stream ended inside a message, {self.buffered} bytes into it")
+            # mypy does not see that every subclass has a place for it: a slot of its own, or a dictionary.
+            self.fault = IncompleteFrame(  # type: ignore[misc]
+                f"the stream ended inside a message, {self.buffered} bytes into it"
+            )
         return []
 
     @property
