@@ -339,6 +339,10 @@ class DatagramPort(Generic[M]):
 
         Called while datagrams are being handled, the replies leave together when the batch is done. A datagram that
         cannot leave because the outbox is full, or that the system refuses, is dropped and counted.
+
+        Raises:
+            ValueError: ``peer`` is missing on a port that is not connected, or is no numeric address with a port
+                (a name would have to be looked up, and block the loop).
         """
 
     @abstractmethod
@@ -348,7 +352,9 @@ class DatagramPort(Generic[M]):
         Raises:
             anyio.EndOfStream: the server drains, and all was received.
             anyio.ClosedResourceError: the port is closed.
-            anyio.BusyResourceError: another task is already receiving.
+            anyio.BrokenResourceError: on a connected port: the network refused an earlier datagram (ICMP, such as
+                "port unreachable"; ``__cause__`` is the ``OSError``). Raised once for it; the port goes on.
+            anyio.BusyResourceError: another task, or the port's own handler, is already receiving.
         """
 
     @abstractmethod
