@@ -33,7 +33,7 @@ HEADERS: Final = 28
 """Bytes of the IPv4 and UDP headers around each datagram, the least that a datagram of either side costs."""
 
 MAX_PEERS: Final = 4096
-"""Peers remembered, the longest silent forgotten first: a flood of forged addresses costs less than 1 MiB."""
+"""Peers remembered, the longest silent forgotten first: a flood of forged addresses costs about 1 MiB."""
 
 PEER_EXPIRY: Final = 60.0
 """Seconds after which a silent peer is forgotten."""
