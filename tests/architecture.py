@@ -267,7 +267,7 @@ def check_public_names(sources: Sources) -> list[str]:
 
 
 def check_cycles(sources: Sources) -> list[str]:
-    """No module needs itself to be imported; who imports a module of a package needs that package's ``__init__`` too."""
+    """No module is needed for its own import. To need a module of another package is to need its ``__init__`` too."""
     modules = {module_name(path): path for path in sources}
     needs: dict[str, dict[str, Import]] = {name: {} for name in modules}
     for found in imports(sources):
