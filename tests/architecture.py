@@ -38,6 +38,7 @@ __all__ = [
     "check_public_names",
     "check_rooms",
     "check_standard_library",
+    "check_test_packages",
     "check_third_room",
     "imports",
     "read_sources",
@@ -365,6 +366,16 @@ def check_all_declared(sources: Sources) -> list[str]:
     return complaints
 
 
+def check_test_packages(sources: Sources) -> list[str]:
+    """Each folder of tests is a package: without that, two test files of one name cannot be collected together."""
+    folders = {PurePosixPath(path).parent for path in sources if path.startswith("tests/")}
+    return [
+        f"{folder}/__init__.py:1: is missing; an empty one will do"
+        for folder in sorted(folders)
+        if f"{folder}/__init__.py" not in sources
+    ]
+
+
 def check_mirrors(sources: Sources) -> list[str]:
     """Each test file is named after a module, each module of aionet that has code has a test file.
 
@@ -377,7 +388,9 @@ def check_mirrors(sources: Sources) -> list[str]:
     tests = {path for path in sources if path.startswith("tests/") and PurePosixPath(path).name.startswith("test_")}
     mirrors = {path: _mirrors(path) for path in sources.keys() - tests}
     named = {stem for stems in mirrors.values() for stem in stems}
-    named |= {stem for path in mirrors for folder in PurePosixPath(path).parents for stem in _mirrors(f"{folder}.py")}
+    named |= {
+        stem for path in mirrors for folder in PurePosixPath(path).parents[:-1] for stem in _mirrors(f"{folder}.py")
+    }
     complaints = [
         f"{test}:1: named after no module" for test in sorted(tests - CROSS_CUTTING) if named.isdisjoint(_stems(test))
     ]

@@ -20,6 +20,7 @@ from .architecture import (
     check_public_names,
     check_rooms,
     check_standard_library,
+    check_test_packages,
     check_third_room,
     imports,
     read_sources,
@@ -36,6 +37,7 @@ CHECKS: Final[list[Check]] = [
     check_public_names,
     check_rooms,
     check_standard_library,
+    check_test_packages,
     check_third_room,
 ]
 
@@ -215,6 +217,11 @@ def test_a_rule_catches(check: Check, path: str, source: str, complaint: str) ->
     assert complaint in complaints[0]
 
 
+def test_a_test_folder_that_is_no_package_is_caught() -> None:
+    complaints = check_test_packages({"tests/__init__.py": "", "tests/core/test_tls.py": ""})
+    assert complaints == ["tests/core/__init__.py:1: is missing; an empty one will do"]
+
+
 def test_a_cycle_through_a_package_is_caught() -> None:
     (complaint,) = check_cycles(HOUSE | {"aionet/codecs/base.py": "from . import LineCodec"})
     ring = complaint.partition("cycle: ")[2].split(" -> ")
@@ -222,7 +229,12 @@ def test_a_cycle_through_a_package_is_caught() -> None:
     assert sorted(ring[1:]) == ["aionet.codecs", "aionet.codecs.base", "aionet.codecs.line"]
 
 
-TESTED: Final = {"tests/test_errors.py": "", "tests/cli/test_init.py": ""}
+TESTED: Final = {
+    "tests/__init__.py": "",
+    "tests/cli/__init__.py": "",
+    "tests/test_errors.py": "",
+    "tests/cli/test_init.py": "",
+}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
