@@ -383,7 +383,7 @@ def check_mirrors(sources: Sources) -> list[str]:
     ``test_line_<aspect>.py``; ``aionet/__main__.py`` by ``tests/test_main.py``; ``examples/x.py`` and
     ``benchmarks/x.py`` by ``tests/examples/test_x.py`` and ``tests/benchmarks/test_x.py``; what tests share,
     ``tests/x.py``, by ``tests/test_x.py``. A folder may have one as a whole; what stands in
-    ``aionet/cli/__init__.py`` is tested by ``tests/cli/test_init.py`` or ``tests/test_cli.py``.
+    ``aionet/cli/__init__.py`` is tested by ``tests/cli/test_init.py``, ``tests/cli/test_cli.py`` or ``tests/test_cli.py``.
     """
     tests = {path for path in sources if path.startswith("tests/") and PurePosixPath(path).name.startswith("test_")}
     mirrors = {path: _mirrors(path) for path in sources.keys() - tests}
@@ -409,7 +409,7 @@ def _mirrors(path: str) -> list[str]:
         words = words[1:]
     stems = ["/".join(("tests", *words[:-1], f"test_{words[-1].strip('_')}"))]
     if words[-1] == "__init__" and len(words) > 1:
-        stems += _mirrors("/".join(words[:-1]))
+        stems += [*_mirrors("/".join(words[:-1])), "/".join(("tests", *words[:-1], f"test_{words[-2]}"))]
     return stems
 
 

@@ -255,6 +255,7 @@ def test_a_rule_lets_a_right_house_be(check: Check) -> None:
         (check_lengths, "aionet/server.py", "x = 1\n" * MAX_LINES),
         (check_mirrors, "tests/test_main.py", ""),
         (check_mirrors, "tests/test_cli.py", ""),
+        (check_mirrors, "tests/cli/test_cli.py", ""),
         (check_mirrors, "tests/core/test_stream_tls.py", ""),
         (check_mirrors, "tests/test_services.py", ""),
         (check_mirrors, "tests/test_public_api.py", ""),
