@@ -383,7 +383,8 @@ def check_mirrors(sources: Sources) -> list[str]:
     ``test_line_<aspect>.py``; ``aionet/__main__.py`` by ``tests/test_main.py``; ``examples/x.py`` and
     ``benchmarks/x.py`` by ``tests/examples/test_x.py`` and ``tests/benchmarks/test_x.py``; what tests share,
     ``tests/x.py``, by ``tests/test_x.py``. A folder may have one as a whole; what stands in
-    ``aionet/cli/__init__.py`` is tested by ``tests/cli/test_init.py``, ``tests/cli/test_cli.py`` or ``tests/test_cli.py``.
+    ``aionet/cli/__init__.py`` is tested by ``tests/test_cli.py``, or by ``test_init.py`` or ``test_cli.py`` in
+    ``tests/cli/``.
     """
     tests = {path for path in sources if path.startswith("tests/") and PurePosixPath(path).name.startswith("test_")}
     mirrors = {path: _mirrors(path) for path in sources.keys() - tests}
