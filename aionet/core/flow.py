@@ -47,6 +47,7 @@ class OutboundConnection(Connection[M]):
     """The half of a connection that sends, and what is asked of it from outside."""
 
     __slots__ = (
+        "_batches",
         "_batching",
         "_codec",
         "_congested",
@@ -84,6 +85,7 @@ class OutboundConnection(Connection[M]):
         self._out: list[Any] = []  # encoded, not yet given to the transport; messages to be encoded, while batching
         self._room = FLUSH_AT  # bytes that may still gather in it
         self._corked = False  # inside a chunk of our own, at whose end everything is flushed
+        self._batches = self._codec.batches
         self._batching = False  # inside such a chunk, with a codec that encodes a batch faster than its messages
         self._dirty = False  # waiting for the end of the tick
         self._held = 0  # why no messages are delivered just now, as bits
@@ -137,33 +139,15 @@ class OutboundConnection(Connection[M]):
         if self._out and not self._lost:
             self._flush()
 
-    def _cork(self) -> None:
-        """A chunk of our own begins: what it writes leaves at its end, encoded together where the codec can."""
-        # A member of a group keeps the order of its own and the group's messages by the longer way: enqueue.
-        if not self._groups:
-            self._corked = True
-            self._batching = self._codec.batches and not self._out
-
-    def _uncork(self) -> None:
-        """The chunk ends.
-
-        Raises:
-            EncodeError: the batch held a message that cannot be encoded; what was written before it is sent.
-        """
-        try:
-            if self._out and not self._dirty:
-                self._flush()
-        finally:
-            self._corked = self._batching = False
-
     def _end_batch(self) -> None:
         """Encode what is batched; the rest of the chunk is encoded message by message."""
         self._batching = False
         batch, self._out = self._out, []
         if batch:
-            self._out.append(self._encode_batch(batch))
+            self._out.append(self._encode_all(batch))
 
-    def _encode_batch(self, batch: list[Any]) -> bytes:
+    def _encode_all(self, batch: list[Any]) -> bytes:
+        """Encode a batch; if one of it cannot be encoded, send what was written before that one, and raise."""
         try:
             return self._codec.encode_batch(batch)
         except Exception:
@@ -172,9 +156,8 @@ class OutboundConnection(Connection[M]):
                 for message in batch:
                     good.append(self._encode(message))
             finally:
-                if good:
-                    self.messages_sent += len(good)
-                    self.send_now(b"".join(good))
+                self.messages_sent += len(good)
+                self.send_now(b"".join(good))
             raise
 
     def _flush(self) -> None:
@@ -183,7 +166,7 @@ class OutboundConnection(Connection[M]):
         self._room = FLUSH_AT
         if self._batching:
             self._out = []
-            data = self._encode_batch(out)
+            data = self._encode(out[0]) if count == 1 else self._encode_all(out)
         else:
             data = out[0] if count == 1 else b"".join(out)
             out.clear()
@@ -231,8 +214,10 @@ class OutboundConnection(Connection[M]):
 
     def join(self, group: Membership[Any]) -> None:
         """The connection is a member of ``group`` from now on."""
-        if self._corked:  # what was written so far must leave before what the group says next
-            self._uncork()
+        if self._corked:  # what was written so far leaves before what the group says next
+            if self._out and not self._dirty:
+                self._flush()
+            self._corked = self._batching = False
         self._groups = [*(self._groups or ()), group]
 
     def leave(self, group: Membership[Any]) -> None:

@@ -176,7 +176,9 @@ class StreamConnection(OutboundConnection[M]):
 
     def _deliver(self, messages: list[M]) -> None:
         on_message = self._on_message
-        self._cork()
+        if not self._groups:  # a member keeps the order of its own and its groups' messages by the longer way
+            self._corked = True
+            self._batching = self._batches and not self._out
         rest = iter(messages)
         try:
             for message in rest:
@@ -184,7 +186,9 @@ class StreamConnection(OutboundConnection[M]):
                 if self._held:
                     self._hold_back(list(rest))
                     break
-            self._uncork()
+            if self._out and not self._dirty:
+                self._flush()
+            self._corked = self._batching = False
         except Exception as exc:
             self._fail("on_message", exc)
 
@@ -437,10 +441,14 @@ class BatchConnection(StreamConnection[M]):
     __slots__ = ()
 
     def _deliver(self, messages: list[M]) -> None:
-        self._cork()
+        if not self._groups:  # a member keeps the order of its own and its groups' messages by the longer way
+            self._corked = True
+            self._batching = self._batches and not self._out
         try:
             self._on_message(self, messages)
-            self._uncork()
+            if self._out and not self._dirty:
+                self._flush()
+            self._corked = self._batching = False
         except Exception as exc:
             self._fail("on_messages", exc)
 
