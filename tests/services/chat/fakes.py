@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from typing import Any
 
 import anyio
@@ -30,14 +30,15 @@ class FakeConnection(Connection[bytes]):
         self._tls = tls
         self._state: Any = None
         self._closing = False
-        self._incoming, self._inbox = anyio.create_memory_object_stream[bytes | Exception](math.inf)
+        self._inbox: deque[bytes | Exception] = deque()
+        self._arrived = anyio.Event()
 
     # the test's side
 
     def arrive(self, *items: bytes | Exception) -> None:
         """Let ``receive`` give these, one after the other; an exception is raised."""
-        for item in items:
-            self._incoming.send_nowait(item)
+        self._inbox.extend(items)
+        self._arrived.set()
 
     def taken(self) -> list[str]:
         """The lines sent since the last call; an unfinished one at the end is one as well."""
@@ -60,7 +61,11 @@ class FakeConnection(Connection[bytes]):
         self.write(item)
 
     async def receive(self) -> bytes:
-        item = await self._inbox.receive()
+        while not self._inbox:
+            self._arrived = anyio.Event()
+            await self._arrived.wait()
+        await anyio.lowlevel.checkpoint()
+        item = self._inbox.popleft()
         if isinstance(item, Exception):
             raise item
         return item
