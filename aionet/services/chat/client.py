@@ -6,12 +6,13 @@ import math
 import signal
 import sys
 import threading
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, Final, TextIO
 
 import anyio
 
 from ... import Connection, Endpoint, Timeouts, connect
+from ...errors import ConfigError
 from .keyboard import HasFileno, Keyboard
 from .screen import Screen
 from .text import visible
@@ -63,9 +64,11 @@ async def run_chat(
         ``name``.
 
     Raises:
-        EndpointError: ``endpoint`` does not parse.
+        ConfigError: ``endpoint`` does not parse, or ``name`` cannot be printed (a line end is among that).
         ConnectError: the server cannot be reached.
     """
+    if name is not None and not name.isprintable():
+        raise ConfigError(f"the name {name!r} has a character that cannot be printed", hint="it is sent as one line")
     keyboard = Keyboard(stdin, MAX_LINE)
     screen = Screen(stdout or sys.stdout, skip=PROMPT if name is not None else b"")
     async with connect(endpoint, timeout=timeout, timeouts=TIMEOUTS, ssl_context=ssl_context) as conn:
@@ -153,17 +156,18 @@ class _Client:
         return False
 
     async def _send_lines(self) -> None:
-        async for line in self._keyboard.lines():
-            if line is None:
-                self._say(f"a line has at most {MAX_LINE} bytes; this one was not sent")
-                continue
-            if self._keyboard.is_terminal:
-                self._screen.answered()
-            else:
-                self._screen.end_prompt()
-            if line.strip().lower() == b"/quit":
-                return
-            await self._conn.send(line + b"\n")
+        async with aclosing(self._keyboard.lines()) as lines:
+            async for line in lines:
+                if line is None:
+                    self._say(f"a line has at most {MAX_LINE} bytes; this one was not sent")
+                    continue
+                if self._keyboard.is_terminal:
+                    self._screen.answered()
+                else:
+                    self._screen.end_prompt()
+                if line.strip().lower() == b"/quit":
+                    return
+                await self._conn.send(line + b"\n")
 
     async def _leave(self) -> None:
         """Say that no more will come; the listener goes on until the server has answered, for a bounded time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final, Protocol
 
 import anyio
@@ -48,7 +48,7 @@ class Keyboard:
         except OSError:
             return False
 
-    async def lines(self) -> AsyncIterator[bytes | None]:
+    async def lines(self) -> AsyncGenerator[bytes | None, None]:
         """Every line without its line end; the last one need not have any. ``None`` stands for one that is too long."""
         while chunk := await self._read():
             for line in self._split(chunk):
@@ -77,6 +77,10 @@ class Keyboard:
 
     async def _read(self) -> bytes:
         """What there is, as soon as there is any; ``b""`` at the end."""
+        try:
+            os.fstat(self.fd)
+        except OSError:  # closed: its number would be given to the pipe below
+            return b""
         stop_reader, stop_writer = os.pipe()
         try:
             async with anyio.create_task_group() as tasks:
@@ -104,5 +108,5 @@ def _read_unless_stopped(fd: int, stop_reader: int) -> bytes:
         return b""
     try:
         return os.read(fd, CHUNK)
-    except OSError:  # the terminal hung up, or there is no such descriptor
+    except OSError:  # the terminal hung up
         return b""
