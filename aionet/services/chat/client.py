@@ -71,6 +71,7 @@ async def run_chat(
         raise ConfigError(f"the name {name!r} has a character that cannot be printed", hint="it is sent as one line")
     keyboard = Keyboard(stdin, MAX_LINE)
     screen = Screen(stdout or sys.stdout, skip=PROMPT if name is not None else b"")
+    conn: Connection[bytes]
     async with connect(endpoint, timeout=timeout, timeouts=TIMEOUTS, ssl_context=ssl_context) as conn:
         return await _Client(conn, keyboard, screen, stderr or sys.stderr, name).run()
 

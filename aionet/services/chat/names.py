@@ -15,6 +15,7 @@ control, bidirectional and zero-width characters, and emoji. Beyond that:
 Not checked: twins in rarer scripts (Cherokee, Lisu, Coptic), letters that differ in an accent only, and words that
 mean "server" in another language. The full table is UTS #39's confusables, which the standard library lacks.
 """
+# ruff: noqa: RUF001 - letters that look alike are what this file is about
 
 from __future__ import annotations
 

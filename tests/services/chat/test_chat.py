@@ -175,14 +175,14 @@ async def test_nc_is_a_client() -> None:
     nc = require("nc")
     async with chat_house() as house:
         alice = await house.join("alice")
-        shown = await run_program(nc, "-N", "127.0.0.1", str(house.port), typed=b"SERVER\nbob\nhello from nc\n/who\nbye")
+        shown = await run_program(
+            nc, "-N", "127.0.0.1", str(house.port), typed=b"SERVER\nbob\nhello from nc\n/who\nbye"
+        )
         assert shown.decode() == (
             f"{ASKED}[SERVER] the name SERVER is reserved\n"
             f"{ASKED}[SERVER] bob joined the chat!\n[SERVER] 2 here: alice, bob\n"
         )
-        await alice.hears(
-            "[SERVER] bob joined the chat!\n[bob] hello from nc\n[bob] bye\n[SERVER] bob left the chat\n"
-        )
+        await alice.hears("[SERVER] bob joined the chat!\n[bob] hello from nc\n[bob] bye\n[SERVER] bob left the chat\n")
 
 
 async def test_telnet_is_a_client() -> None:

@@ -58,7 +58,7 @@ class Desk:
         return codes[0]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the client has no event to wait for
             await anyio.sleep(0.001)
 
     async def until_sent(self, data: bytes) -> None:
@@ -285,5 +285,3 @@ class TestName:
             desk.conn.arrive(anyio.EndOfStream())
 
         assert await desk.run(script, name="alice") == 1
-
-

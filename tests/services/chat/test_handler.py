@@ -217,7 +217,8 @@ class TestCommands:
 
 class TestLeaving:
     @pytest.mark.parametrize(
-        "reason", [CloseReason.PEER_RESET, CloseReason.SLOW_CONSUMER, CloseReason.IDLE_TIMEOUT, CloseReason.HANDLER_ERROR]
+        "reason",
+        [CloseReason.PEER_RESET, CloseReason.SLOW_CONSUMER, CloseReason.IDLE_TIMEOUT, CloseReason.HANDLER_ERROR],
     )
     def test_an_abrupt_end_is_announced_and_frees_the_name(self, reason: CloseReason) -> None:
         world = World()

@@ -59,8 +59,11 @@ async def test_a_regular_file(tmp_path: Path) -> None:
 
 
 async def test_nothing_at_all() -> None:
-    with open(os.devnull, "rb") as file:
-        assert await read_all(Keyboard(file, LIMIT)) == []
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    try:
+        assert await read_all(Keyboard(descriptor, LIMIT)) == []
+    finally:
+        os.close(descriptor)
 
 
 async def test_a_closed_descriptor_is_an_end() -> None:

@@ -67,7 +67,10 @@ def test_ordinary_characters_are_not_hidden() -> None:
         ("Grüße, привет, 你好, ❤️".encode(), "Grüße, привет, 你好, ❤️"),
         (b"\x1b[2J\x1b[H", r"\x1b[2J\x1b[H"),
         (b"\x1b]52;c;cm0gLXJm\x07", r"\x1b]52;c;cm0gLXJm\x07"),
-        (b"\x1b]8;;http://example.com\x1b\\click\x1b]8;;\x1b\\", r"\x1b]8;;http://example.com\x1b\click\x1b]8;;\x1b" + "\\"),
+        (
+            b"\x1b]8;;http://example.com\x1b\\click\x1b]8;;\x1b\\",
+            r"\x1b]8;;http://example.com\x1b\click\x1b]8;;\x1b" + "\\",
+        ),
         ("\x9b31mred".encode(), r"\x9b31mred"),
         (b"\x9b31mred", r"\x9b31mred"),
         (b"real\rfake", r"real\rfake"),
