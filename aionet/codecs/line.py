@@ -149,9 +149,10 @@ class LineCodec(Codec[bytes]):
         return lines
 
     def _may_still_end(self, rest: bytes | bytearray) -> bool:
-        """Whether all that ``rest`` has above ``max_size`` bytes may turn out to be a delimiter, not message."""
+        """Whether ``rest`` ends with the beginning of a delimiter, at most ``max_size`` bytes into it."""
         ending = self.delimiter if self.keep_cr else b"\r\n"
-        return ending.startswith(bytes(rest[self.max_size : self.max_size + len(ending)]))
+        excess = len(rest) - self.max_size
+        return any(rest.endswith(ending[:size]) for size in range(excess, len(ending)))
 
     def _too_large(self, line: bytes | bytearray) -> None:
         self._pending = b""
