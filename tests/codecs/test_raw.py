@@ -27,7 +27,7 @@ def test_bytes_are_passed_on_and_buffers_copied() -> None:
     data = b"data"
     assert codec.encode(data) is data
     buffer = bytearray(data)
-    encoded = [codec.encode(buffer), codec.encode(cast("Any", memoryview(buffer)))]
+    encoded = [codec.encode(cast("Any", buffer)), codec.encode(cast("Any", memoryview(buffer)))]
     buffer[:] = b"else"
     assert encoded == [b"data", b"data"]
 

@@ -244,7 +244,7 @@ class EncodingDisturbsReceiving(Good):
 
 class KeyIsAList(Good):
     def encoding_key(self) -> Hashable:
-        return []  # type: ignore[return-value]
+        return []
 
 
 class KeyChanges(Good):
