@@ -8,10 +8,10 @@
     4  server.py  running.py  supervisor.py  client/  observe/  cluster/
     3  core/
     2  codecs/    ||   routing.py
-    1  handler.py
+    1  handler.py  styles.py
     0  errors.py  endpoint.py  limits.py  events.py
 
-A module imports from its own package and from rooms below its own; rooms 0, 4 and 7 also within themselves; ``||``
+A module imports from its own package and from rooms below its own; rooms 0, 1, 4 and 7 also within themselves; ``||``
 are siblings that do not import each other. Every check takes ``{"aionet/codecs/line.py": source, ...}`` and returns
 its complaints, one line each, naming file and line; no complaint is an empty list. Nothing is imported to be checked.
 """
@@ -48,10 +48,12 @@ Sources = Mapping[str, str]
 """Source text by path from the project's root, with forward slashes."""
 
 MAX_LINES: Final = 450
+MAX_TEST_LINES: Final = 600
+"""More, because a test file mirrors its module and is read one test at a time."""
 
 ROOMS: Final = (
     ("errors", "endpoint", "limits", "events"),
-    ("handler",),
+    ("handler", "styles"),
     ("codecs", "routing"),
     ("core",),
     ("server", "running", "supervisor", "client", "observe", "cluster"),
@@ -68,7 +70,7 @@ IMPURE: Final = frozenset(
 )
 """What rooms 0 to 2 do without: IO, a clock, threads, logging."""
 
-SOCKETS: Final = frozenset({"select", "selectors", "socket", "socketserver", "ssl", "uvloop"})
+SOCKETS: Final = frozenset({"selectors", "socket", "socketserver", "ssl", "uvloop"})
 """What only core imports."""
 
 TRANSPORTS: Final = frozenset(
@@ -319,9 +321,9 @@ def check_lazy_imports(sources: Sources) -> list[str]:
 def check_lengths(sources: Sources) -> list[str]:
     """No file is longer than :data:`MAX_LINES`: there a second purpose shows."""
     return [
-        f"{path}:{lines}: {lines} lines, more than {MAX_LINES}; which second purpose is in it?"
+        f"{path}:{lines}: {lines} lines, more than {limit}; which second purpose is in it?"
         for path, source in sources.items()
-        if (lines := len(source.splitlines())) > MAX_LINES
+        if (lines := len(source.splitlines())) > (limit := MAX_TEST_LINES if path.startswith("tests/") else MAX_LINES)
     ]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ..endpoint import Endpoint
 from ..errors import ConnectError, EndpointError
 from ..events import Events
-from ..handler import datagram_style
+from ..styles import datagram_style
 from .sockets import SocketAddress, apply_options, bind_datagram, reason_of, resolve, scoped
 from .udp_port import UDPPort
 

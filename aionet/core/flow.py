@@ -153,8 +153,7 @@ class OutboundConnection(Connection[M]):
         except Exception:
             good: list[bytes] = []
             try:
-                for message in batch:
-                    good.append(self._encode(message))
+                good.extend(map(self._encode, batch))  # keeps what came before the one that raises
             finally:
                 self.messages_sent += len(good)
                 self.send_now(b"".join(good))

@@ -19,7 +19,7 @@ from ..handler import Connection
 from .context import StreamContext
 from .flow import CLOSING, OutboundConnection
 
-__all__ = ["BatchConnection", "StreamConnection"]
+__all__ = ["StreamConnection"]
 
 M = TypeVar("M")
 
@@ -81,6 +81,8 @@ class StreamConnection(OutboundConnection[M]):
         if context.sets_water and self._transport is not None:
             limits = context.limits
             self._transport.set_write_buffer_limits(high=limits.high_water, low=limits.low_water)
+        if context.nodelay_off:  # both loops switch TCP_NODELAY on for each transport they make
+            context.set_nodelay_off(self._transport)
         self._begun = True
         context.deadlines.watch(self, context.first_check())
         self._heard_at = self._partial_at = self._taken_at = context.deadlines.now
@@ -433,24 +435,6 @@ class StreamConnection(OutboundConnection[M]):
     def __repr__(self) -> str:
         state = "closed" if self._lost else "closing" if self.closing else "open"
         return f"<{type(self).__name__} {self._context.name} peer={self.peername} {state}>"
-
-
-class BatchConnection(StreamConnection[M]):
-    """The handler takes all messages of a chunk at once."""
-
-    __slots__ = ()
-
-    def _deliver(self, messages: list[M]) -> None:
-        if not self._groups:  # a member keeps the order of its own and its groups' messages by the longer way
-            self._corked = True
-            self._batching = self._batches and not self._out
-        try:
-            self._on_message(self, messages)
-            if self._out and not self._dirty:
-                self._flush()
-            self._corked = self._batching = False
-        except Exception as exc:
-            self._fail("on_messages", exc)
 
 
 def _discard(data: bytes) -> list[Any]:

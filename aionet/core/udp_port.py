@@ -26,8 +26,9 @@ import anyio
 
 from ..endpoint import Endpoint
 from ..events import Address, DatagramStats, Events, HandlerFailed
-from ..handler import DatagramHandler, DatagramPort, DatagramStyle, datagram_style
+from ..handler import DatagramHandler, DatagramPort
 from ..limits import KIB
+from ..styles import DatagramStyle, datagram_style
 from .datagram_queue import Datagram, DatagramQueue, DropReport
 from .sockets import SocketAddress, reason_of
 

@@ -13,9 +13,9 @@ from aionet import Address, DatagramPort
 from aionet.core.datagram import UDPPort, listen_datagram, open_datagram_port
 from aionet.endpoint import Endpoint
 from aionet.events import DatagramStats, Events
-from aionet.handler import DatagramStyle, datagram_style
 from aionet.services import DatagramEcho
 from aionet.services.datagram import HEADERS, MAX_PEERS, PEER_EXPIRY
+from aionet.styles import DatagramStyle, datagram_style
 
 STRANGER = ("198.51.100.7", 40_000)
 

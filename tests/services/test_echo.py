@@ -5,8 +5,8 @@ from typing import cast
 import pytest
 
 from aionet import Connection
-from aionet.handler import StreamStyle, stream_style
 from aionet.services import Echo
+from aionet.styles import StreamStyle, stream_style
 
 
 class FakeConnection:

@@ -40,7 +40,7 @@ async def run_chat(
     stdin: int | HasFileno = 0,
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
-    timeout: float = 10.0,  # noqa: ASYNC109 - connect()'s own
+    timeout: float = 10.0,
     ssl_context: Any = None,
 ) -> int:
     """Connect, then relay lines between a terminal (or pipe, or file) and a chat server until one side ends it.

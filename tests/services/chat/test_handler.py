@@ -9,11 +9,11 @@ import pytest
 
 from aionet import CloseReason, Timeouts
 from aionet.errors import ConfigError, IncompleteFrame
-from aionet.handler import StreamStyle, stream_style
 from aionet.services.chat import Chat
 from aionet.services.chat.handler import LISTED_NAMES
 from aionet.services.chat.text import visible
 from aionet.services.chat.wire import MAX_LINE, PROMPT, REFUSAL_LIMIT
+from aionet.styles import StreamStyle, stream_style
 
 from .fakes import FakeRoom, World
 
