@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from .. import __version__
+from ..core.loop import loop_name
 from ..endpoint import Endpoint
 from ..events import DrainFinished, Event, ServerStateChanged
 from ..observe.logging import printable
-from ..server import Server
+from ..routing import Route
+from ..server import Server, ServerState
 
-__all__ = ["Talk"]
+__all__ = ["Listening", "Talk", "facts", "how_to_try", "is_local", "lines", "list_bound"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """One bound address: what is served there, and by which built-in service, if it is one."""
+
+    name: str
+    service: str | None
+    endpoint: Endpoint
 
 
 class Talk:
     """Speaks for one running server.
 
     Args:
-        names: For each route, in order: the built-in service, or the route's own name.
-        tryable: For each route: whether it is a built-in service, of which is known how to try it.
-        as_json: Whether the start is told as one JSON object on standard output, instead of in words.
+        services: For each route, in order: the built-in service it is, or ``None``.
+        drain_timeout: Seconds, as the server has it.
+        as_json: Whether the start is told as one line of JSON on standard output, instead of in words.
     """
 
-    def __init__(self, names: list[str], tryable: list[bool], *, drain_timeout: float, as_json: bool) -> None:
-        self._names = names
-        self._tryable = tryable
+    def __init__(self, services: Sequence[str | None], *, drain_timeout: float, as_json: bool) -> None:
+        self._services = services
         self._drain_timeout = drain_timeout
         self._as_json = as_json
         self._server: Server | None = None
@@ -37,48 +50,19 @@ class Talk:
         """The server serves: say where, and go on listening to what becomes of it."""
         self._server = server
         server.events.subscribe(self._changed, ServerStateChanged, DrainFinished)
+        loop = loop_name(asyncio.get_running_loop())
+        bound = list_bound(server.router.routes, self._services, server.addresses)
         if self._as_json:
-            click.echo(json.dumps(self._facts(server)))
+            click.echo(json.dumps(facts(bound, loop)))
             return
-        for line in self._lines(server):
+        for line in lines(bound, loop):
             click.echo(line, err=True)
-
-    def _facts(self, server: Server) -> dict[str, Any]:
-        return {
-            "event": "started",
-            "version": __version__,
-            "pid": os.getpid(),
-            "loop": loop_name(),
-            "endpoints": [
-                {
-                    "name": name,
-                    "endpoint": endpoint.location,
-                    "scheme": endpoint.scheme,
-                    "host": endpoint.host,
-                    "port": endpoint.port,
-                    "path": endpoint.path,
-                }
-                for name, endpoint in zip(self._names, server.addresses, strict=True)
-            ],
-        }
-
-    def _lines(self, server: Server) -> list[str]:
-        width = max(len(name) for name in self._names)
-        place_width = max(len(endpoint.location) for endpoint in server.addresses)
-        lines = [f"aionet {__version__} on {loop_name()}, process {os.getpid()}"]
-        for name, tryable, endpoint in zip(self._names, self._tryable, server.addresses, strict=True):
-            how = how_to_try(name if tryable else None, endpoint)
-            lines.append(f"  {name:<{width}}  {endpoint.location:<{place_width}}  {how}")
-        if any(not is_local(endpoint) for endpoint in server.addresses):
-            lines.append("reachable from other machines, without any password")
-        lines.append("Ctrl+C to stop")
-        return lines
 
     def _changed(self, event: Event) -> None:
         if isinstance(event, DrainFinished):
             count = f", {len(event.cut)} cut" if event.cut else ""
             click.echo(f"stopped after {event.seconds:.1f} s{count}", err=True)
-        elif isinstance(event, ServerStateChanged) and event.new.lower() == "draining" and self._server is not None:
+        elif isinstance(event, ServerStateChanged) and event.new == ServerState.DRAINING.value and self._server is not None:
             open_now = self._server.connections
             click.echo(
                 f"draining: {open_now} open, at most {self._drain_timeout:g} s (Ctrl+C again: at once)"
@@ -88,10 +72,67 @@ class Talk:
             )
 
 
+def list_bound(
+    routes: Sequence[Route], services: Sequence[str | None], addresses: Sequence[Endpoint]
+) -> list[Listening]:
+    """Which route each bound address belongs to.
+
+    Addresses come in the order of the routes. One whose host is an IP address is bound once; a name, or every
+    address, maybe several times: to it belong the next addresses that could, as long as each later route keeps one.
+    """
+    bound = []
+    rest = list(addresses)
+    for index, (route, service) in enumerate(zip(routes, services, strict=True)):
+        later = len(routes) - index - 1
+        while rest:
+            bound.append(Listening(service or route.name, service, rest.pop(0)))
+            if len(rest) <= later or route.endpoint.address is not None or not _could_be(route.endpoint, rest[0]):
+                break
+    return bound
+
+
+def _could_be(wanted: Endpoint, address: Endpoint) -> bool:
+    return wanted.scheme == address.scheme and wanted.port in (0, address.port)
+
+
+def facts(bound: Sequence[Listening], loop: str) -> dict[str, Any]:
+    """The start, for programs."""
+    return {
+        "event": "started",
+        "version": __version__,
+        "pid": os.getpid(),
+        "loop": loop,
+        "endpoints": [
+            {
+                "name": each.name,
+                "endpoint": each.endpoint.location,
+                "scheme": each.endpoint.scheme,
+                "host": each.endpoint.host,
+                "port": each.endpoint.port,
+                "path": each.endpoint.path,
+            }
+            for each in bound
+        ],
+    }
+
+
+def lines(bound: Sequence[Listening], loop: str) -> list[str]:
+    """The start, for people: what listens where, and how to try it."""
+    width = max(len(each.name) for each in bound)
+    place_width = max(len(each.endpoint.location) for each in bound)
+    said = [f"aionet {__version__} on {loop}, process {os.getpid()}"]
+    for each in bound:
+        how = how_to_try(each.service, each.endpoint)
+        said.append(f"  {each.name:<{width}}  {each.endpoint.location:<{place_width}}  {how}".rstrip())
+    if not all(is_local(each.endpoint) for each in bound):
+        said.append("reachable from other machines, by anybody")
+    return [*said, "Ctrl+C to stop"]
+
+
 def is_local(endpoint: Endpoint) -> bool:
     """Whether only this machine reaches the endpoint."""
     address = endpoint.address
-    return endpoint.scheme in ("unix", "fd") or endpoint.host == "localhost" or bool(address and address.is_loopback)
+    return endpoint.scheme in ("unix", "fd") or endpoint.host == "localhost" or (address is not None and address.is_loopback)
 
 
 def how_to_try(service: str | None, endpoint: Endpoint) -> str:
@@ -112,19 +153,12 @@ def how_to_try(service: str | None, endpoint: Endpoint) -> str:
 
 def _host(endpoint: Endpoint) -> str:
     address = endpoint.address
-    if endpoint.host and not (address and address.is_unspecified):
+    if endpoint.host and not (address is not None and address.is_unspecified):
         return printable(endpoint.host)
-    return "::1" if address and address.version == 6 else "127.0.0.1"
+    return "::1" if address is not None and address.version == 6 else "127.0.0.1"
 
 
 def _reachable(endpoint: Endpoint) -> str:
     if endpoint.scheme in ("unix", "fd"):
         return endpoint.location
     return Endpoint(endpoint.scheme, _host(endpoint), endpoint.port).location
-
-
-def loop_name() -> str:
-    """Which event loop runs here: ``uvloop`` or ``asyncio``."""
-    import asyncio
-
-    return type(asyncio.get_running_loop()).__module__.partition(".")[0]

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-__all__ = ["DEFAULT_CHAT", "DEFAULT_FILES", "Settings", "debug_option", "json_option", "timeout_option"]
+__all__ = ["DEFAULT_CHAT", "DEFAULT_FILES", "Settings", "debug_option", "encode_text", "json_option", "timeout_option"]
 
 DEFAULT_CHAT: Final = "tcp://127.0.0.1:9999"
 DEFAULT_FILES: Final = "tcp://127.0.0.1:5000"
@@ -63,3 +63,8 @@ def timeout_option(default: float) -> Callable[[F], F]:
         callback=_refuse_nan,
         help="To connect, and to wait for an answer.",
     )
+
+
+def encode_text(text: str) -> bytes:
+    """An argument of the command line as the bytes it was: whatever they were, they are not refused here."""
+    return text.encode("utf-8", "surrogateescape")

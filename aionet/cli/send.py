@@ -18,7 +18,7 @@ from ..limits import Timeouts
 from . import stdin
 from .codecs import GRAMMAR, NamedCodec, read_codec
 from .failures import CommandError
-from .options import debug_option, timeout_option
+from .options import debug_option, encode_text, timeout_option
 
 __all__ = ["send"]
 
@@ -105,9 +105,9 @@ class Output:
 
 async def _messages(codec: NamedCodec, text: str | None) -> AsyncIterator[Any]:
     if not codec.framed:
-        source = stdin.chunks() if text is None else _once(_encode(text))
+        source = stdin.chunks() if text is None else _once(encode_text(text))
     else:
-        source = stdin.lines(max_size=codec.codec.max_size) if text is None else _once(_encode(text))
+        source = stdin.lines(max_size=codec.codec.max_size) if text is None else _once(encode_text(text))
     async for data in source:
         try:
             yield codec.read(data)
@@ -116,15 +116,11 @@ async def _messages(codec: NamedCodec, text: str | None) -> AsyncIterator[Any]:
 
 
 async def _datagrams(text: str | None) -> AsyncIterator[bytes]:
-    source = stdin.lines(max_size=MAX_DATAGRAM) if text is None else _once(_encode(text))
+    source = stdin.lines(max_size=MAX_DATAGRAM) if text is None else _once(encode_text(text))
     async for data in source:
         if len(data) > MAX_DATAGRAM:
             raise CommandError(f"a datagram has at most {MAX_DATAGRAM} bytes, not {len(data)}")
         yield data
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")  # an argument may be any bytes: they go out as they came
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

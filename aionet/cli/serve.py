@@ -60,7 +60,7 @@ import), 4 bad configuration, 5 the drain deadline was hit.""",
 )
 @click.option("--directory", metavar="DIR", help="What files offers.  [default: shared_files, made if absent]")
 @click.option("--prefix", metavar="TEXT", help="What echo puts before each chunk.")
-@click.option("--ack", metavar="TEXT", help="What datagram puts before each answer.")
+@click.option("--ack", metavar="TEXT", help="What datagram answers, instead of the datagram.")
 @click.option("--app-dir", default=".", metavar="DIR", help="Where MODULE is looked for first.  [default: here]")
 @click.option(
     "--log-level", type=click.Choice(LEVELS), default="warning", show_default=True, help="debug: each connection too."
@@ -87,12 +87,7 @@ def serve(
     """
     plan = build_plan(targets, host, ServiceOptions(directory, prefix, ack), app_dir)
     raise_descriptor_limit()
-    talk = Talk(
-        [service or route.name for service, route in zip(plan.services, plan.router.routes, strict=True)],
-        [service is not None for service in plan.services],
-        drain_timeout=drain_timeout,
-        as_json=as_json,
-    )
+    talk = Talk(plan.services, drain_timeout=drain_timeout, as_json=as_json)
     return run(
         plan.router,
         loop=loop,

@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 import click
@@ -14,6 +15,7 @@ from ..endpoint import Endpoint
 from ..errors import ConfigError, EndpointError, RouteError
 from ..routing import Router
 from .loading import load_handler, load_router
+from .options import encode_text
 
 __all__ = ["SERVICES", "Plan", "ServiceOptions", "build_plan", "default_endpoint"]
 
@@ -27,7 +29,7 @@ class ServiceOptions:
     Attributes:
         directory: Which ``files`` offers; default: ``shared_files``, made if absent.
         prefix: Put by ``echo`` before each chunk.
-        ack: Put by ``datagram`` before each answer.
+        ack: What ``datagram`` answers, instead of the datagram itself.
     """
 
     directory: str | None = None
@@ -56,13 +58,13 @@ class Plan:
 def _make_echo(options: ServiceOptions) -> object:
     from ..services.echo import Echo
 
-    return Echo(prefix=(options.prefix or "").encode())
+    return Echo(prefix=encode_text(options.prefix or ""))
 
 
 def _make_datagram(options: ServiceOptions) -> object:
     from ..services.datagram import DatagramEcho
 
-    return DatagramEcho(ack=(options.ack or "").encode())
+    return DatagramEcho(ack=None if options.ack is None else encode_text(options.ack))
 
 
 def _make_chat(options: ServiceOptions) -> object:
@@ -112,7 +114,10 @@ def build_plan(targets: Sequence[str], host: str, options: ServiceOptions, app_d
     _refuse_unused(options, [what for _, what in pairs])
     router = Router()
     for endpoint, what in pairs:
-        router.add(endpoint, load_handler(what, app_dir) if ":" in what else SERVICES[what].make(options))
+        if what in SERVICES:
+            router.add(endpoint, SERVICES[what].make(options), name=_free_name(router, what))
+        else:
+            router.add(endpoint, load_handler(what, app_dir))
     return Plan(router, tuple(what if what in SERVICES else None for _, what in pairs))
 
 
@@ -133,8 +138,16 @@ def _read(target: str, host: str) -> tuple[Endpoint, str]:
         raise _unknown_service(what)
     if what in SERVICES and endpoint.is_datagram is not (SERVICES[what].scheme == "udp"):
         other = "udp" if SERVICES[what].scheme == "udp" else "tcp, tls or unix"
-        raise RouteError(f"{target!r}: {what} is served over {other}, not over {endpoint.scheme}")
+        raise RouteError(
+            f"{target!r}: {what} is served over {other}, not over {endpoint.scheme}",
+            hint=f"{'datagram is the echo' if endpoint.is_datagram else 'echo is the one'} for {endpoint.scheme}",
+        )
     return endpoint, what
+
+
+def _free_name(router: Router, service: str) -> str:
+    taken = {route.name for route in router.routes}
+    return next(name for number in count(1) if (name := f"{service}-{number}" if number > 1 else service) not in taken)
 
 
 def _known() -> str:
@@ -154,10 +167,14 @@ def _refuse_unused(options: ServiceOptions, served: Sequence[str]) -> None:
 
 
 def _directory(given: str | None) -> str:
-    if given is None:
-        os.makedirs(DEFAULT_DIRECTORY, exist_ok=True)
-        return DEFAULT_DIRECTORY
-    if not os.path.isdir(given):
-        what = "is not a directory" if os.path.exists(given) else "does not exist"
-        raise ConfigError(f"--directory {given!r} {what}", hint=f"make it: mkdir -p {given}")
-    return given
+    """The directory to offer; only the default one is made."""
+    if given is None and not os.path.lexists(DEFAULT_DIRECTORY):
+        os.mkdir(DEFAULT_DIRECTORY)
+    directory = DEFAULT_DIRECTORY if given is None else given
+    if not os.path.isdir(directory):
+        exists = os.path.lexists(directory)
+        raise ConfigError(
+            f"the directory to serve, {directory!r} {'is not a directory' if exists else 'does not exist'}",
+            hint="--directory names another" if exists else f"make it: mkdir -p {directory}",
+        )
+    return directory
