@@ -243,7 +243,7 @@ class RequestCodec(_FilesCodec):
             options = _parse_pairs(pairs)
         except MalformedFrame as exc:
             if any(pair.startswith("size") for pair in pairs):
-                raise
+                raise  # a body may follow, of nobody knows how many bytes
             raise _Unreadable(str(exc)) from None
         size = _parse_size(options.pop("size", "0"))
         if size > self.max_body:
