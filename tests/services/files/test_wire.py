@@ -18,6 +18,7 @@ from aionet.services.files.wire import (
     Unreadable,
     explain,
 )
+from aionet.testing import verify_codec
 
 Outcome = tuple[list[Message], type[ProtocolError] | None]
 
@@ -317,3 +318,31 @@ def test_settings_are_checked_and_cloned() -> None:
         RequestCodec(max_size=10)
     clone = RequestCodec(max_size=100, max_body=7).clone()
     assert (clone.max_size, clone.max_body) == (100, 7)
+
+
+def test_both_sides_pass_the_verifier() -> None:
+    verify_codec(
+        RequestCodec(max_size=200),
+        [
+            (b"LIST\n", [Request("LIST")]),
+            (b"GET;a=b my file\r\n", [Request("GET", "my file", {"a": "b"})]),
+            (b"PUT;size=3 x\n\0\n\r", [Request("PUT", "x", {}, 3), b"\0\n\r"]),
+            (b"?\n", [Unreadable("a line begins with a command, such as: LIST, or: GET name, or: HELLO")]),
+        ],
+        oversize=b"GET " + b"x" * 200,
+        garbage=[b"GET \0\n", b"\x16\x03\x01", b"PUT;size=x a\n", b"GET / HTTP/1.1\r\n", b"PUT;size=2000000 a\n"],
+        encodes=False,
+        normalise=joined,
+    )
+    verify_codec(
+        ReplyCodec(max_size=200),
+        [
+            (b"OK 0;a=b\n", [Reply(0, {"a": "b"})]),
+            (b"ERR NOT_FOUND no such file\n", [ErrorReply("NOT_FOUND", "no such file")]),
+            (b"OK 5\r\nhello", [Reply(5), b"hello"]),
+        ],
+        oversize=b"ERR X " + b"x" * 200,
+        garbage=[b"HTTP/1.1 200 OK\r\n", b"OK\n", b"OK 5\nhell", b"\xff\n"],
+        encodes=False,
+        normalise=joined,
+    )
