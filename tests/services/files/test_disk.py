@@ -12,7 +12,6 @@ from aionet.services.files.errors import TransferError
 def test_a_lease_closes_once() -> None:
     closed: list[str] = []
     lease = Lease(closed.append)
-    assert not lease.filled
     lease.put("thing")
     assert lease.filled
     with lease.use() as thing:

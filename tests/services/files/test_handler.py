@@ -14,7 +14,7 @@ import pytest
 
 from aionet.errors import ConfigError
 from aionet.events import CloseReason
-from aionet.services.files import handler as handler_module
+from aionet.services.files.disk import BLOCK
 from aionet.services.files.entries import parse_entries
 from aionet.services.files.handler import ENTRIES_PER_PART, Files
 from aionet.services.files.paths import Directory
@@ -22,6 +22,7 @@ from aionet.services.files.paths import Directory
 from .conftest import Tree
 from .serving import RawClient, descriptors_of_files, raw_client, serve, until_none_open
 
+PREAD = "aionet.services.files.handler.os.pread"
 BIG = 20 * 1024 * 1024
 
 
@@ -196,7 +197,7 @@ async def test_a_peer_that_does_not_read_holds_little(tree: Tree) -> None:
         assert served.failures == []
 
 
-async def test_a_file_that_shrinks_ends_the_connection(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_that_shrinks_ends_the_connection(tree: Tree) -> None:
     make_big(tree.root)
     async with serve(tree.root) as served, raw_client(served) as client:
         await wait_for_partial(client)
@@ -210,14 +211,13 @@ async def test_a_file_that_grows_is_sent_as_it_was_announced(tree: Tree) -> None
     content = make_big(tree.root)
     async with serve(tree.root) as served, raw_client(served) as client:
         await wait_for_partial(client)
-        with open(tree.root / "big", "ab") as file:
-            file.write(b"more" * 1000)
+        os.truncate(tree.root / "big", BIG + 4000)
         assert await client.reader.readexactly(BIG) == content
         assert (await client.ask(b"GET hello.txt"))[1] == b"hello world"
 
 
 async def test_a_file_that_is_empty_by_the_time_it_is_read(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler_module.os, "pread", lambda fd, size, offset: b"")
+    monkeypatch.setattr(PREAD, lambda fd, size, offset: b"")
     async with serve(tree.root) as served, raw_client(served) as client:
         assert (await client.ask(b"GET hello.txt"))[0].startswith(b"ERR CHANGED ")
         await until_none_open(tree.root)
@@ -238,7 +238,7 @@ def failing_after(calls: int) -> Callable[[int, int, int], bytes]:
 
 
 async def test_a_disk_that_fails_at_once_is_an_answer(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler_module.os, "pread", failing_after(0))
+    monkeypatch.setattr(PREAD, failing_after(0))
     async with serve(tree.root) as served, raw_client(served) as client:
         header, _ = await client.ask(b"GET hello.txt")
         assert header == b"ERR IO_ERROR 'hello.txt' could not be read: Input/output error\n"
@@ -249,11 +249,11 @@ async def test_a_disk_that_fails_midway_ends_the_connection_and_is_reported(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_big(tree.root)
-    monkeypatch.setattr(handler_module.os, "pread", failing_after(3))
+    monkeypatch.setattr(PREAD, failing_after(3))
     async with serve(tree.root) as served:
         async with raw_client(served) as client:
             await wait_for_partial(client)
-            assert len(await client.rest()) == 3 * handler_module.BLOCK
+            assert len(await client.rest()) == 3 * BLOCK
         assert [str(event.exc) for event in served.failures] == ["'big' could not be read: Input/output error"]
         async with raw_client(served) as client:
             assert (await client.ask(b"LIST sub"))[0].startswith(b"OK ")
@@ -292,7 +292,7 @@ async def test_cut_while_a_thread_reads_the_thread_closes_the_file(tree: Tree, m
         assert go_on.wait(20)
         return pread(descriptor, size, offset)
 
-    monkeypatch.setattr(handler_module.os, "pread", slow)
+    monkeypatch.setattr(PREAD, slow)
     async with serve(tree.root, drain_timeout=0.05) as served, raw_client(served) as client:
         client.write(b"GET hello.txt\n")
         await asyncio.to_thread(reading.wait, 10)
