@@ -51,7 +51,9 @@ OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
         "keepalive_idle": Option(int, _STREAM_INET, "seconds of silence before the first keep-alive probe", 1),
         "keepalive_interval": Option(int, _STREAM_INET, "seconds between keep-alive probes", 1),
         "keepalive_count": Option(int, _STREAM_INET, "unanswered probes before the peer counts as dead", 1),
-        "user_timeout": Option(int, _STREAM_INET, "TCP_USER_TIMEOUT: milliseconds sent data may stay unacknowledged", 1),
+        "user_timeout": Option(
+            int, _STREAM_INET, "TCP_USER_TIMEOUT: milliseconds sent data may stay unacknowledged", 1
+        ),
         "backlog": Option(int, _STREAM, "connections the kernel queues before they are accepted", 1),
         "rcvbuf": Option(int, _INET | {"unix"}, "SO_RCVBUF: bytes of the kernel's receive buffer", 1),
         "sndbuf": Option(int, _INET | {"unix"}, "SO_SNDBUF: bytes of the kernel's send buffer", 1),
@@ -105,7 +107,9 @@ class Endpoint:
             raise EndpointError(f"endpoint {text!r}: contains a control character")
         scheme, separator, rest = text.partition("://")
         if not separator:
-            raise EndpointError(f"endpoint {text!r}: no scheme", hint=f"try tcp://{text}, or another of {_listed(SCHEMES)}")
+            raise EndpointError(
+                f"endpoint {text!r}: no scheme", hint=f"try tcp://{text}, or another of {_listed(SCHEMES)}"
+            )
         if scheme not in SCHEMES:
             raise EndpointError(f"endpoint {text!r}: unknown scheme {scheme!r}", hint=_did_you_mean(scheme, SCHEMES))
         place, _, query = rest.partition("?")
@@ -166,11 +170,22 @@ class Endpoint:
     def __str__(self) -> str:
         if not self.options:
             return self.location
-        return f"{self.location}?{urlencode({key: _format_value(value) for key, value in self.options.items()}, safe='/')}"
+        return (
+            f"{self.location}?{urlencode({key: _format_value(value) for key, value in self.options.items()}, safe='/')}"
+        )
 
 
 _KINDS: Final = {bool: "0 or 1", int: "a whole number", str: "text"}
-_BOOLEANS: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_BOOLEANS: Final = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 
 
 def _format_value(value: OptionValue) -> str:
@@ -200,7 +215,9 @@ def _parse_host_port(text: str, place: str) -> tuple[str, int]:
     if place.startswith("["):
         host, bracket, tail = place[1:].partition("]")
         if not bracket or not tail.startswith(":"):
-            raise EndpointError(f"endpoint {text!r}: no port behind the bracketed address", hint="such as tcp://[::1]:7000")
+            raise EndpointError(
+                f"endpoint {text!r}: no port behind the bracketed address", hint="such as tcp://[::1]:7000"
+            )
         digits = tail[1:]
         try:
             ipaddress.IPv6Address(host)
@@ -209,9 +226,13 @@ def _parse_host_port(text: str, place: str) -> tuple[str, int]:
     else:
         host, colon, digits = place.rpartition(":")
         if ":" in host:
-            raise EndpointError(f"endpoint {text!r}: an IPv6 address stands in brackets", hint=f"such as tcp://[{host}]:{digits}")
+            raise EndpointError(
+                f"endpoint {text!r}: an IPv6 address stands in brackets", hint=f"such as tcp://[{host}]:{digits}"
+            )
         if not colon:
-            raise EndpointError(f"endpoint {text!r}: no port", hint=f"such as {place}:7000; port 0 lets the system choose")
+            raise EndpointError(
+                f"endpoint {text!r}: no port", hint=f"such as {place}:7000; port 0 lets the system choose"
+            )
     if any(character.isspace() for character in host):
         raise EndpointError(f"endpoint {text!r}: a host has no spaces")
     return ("" if host == "*" else host), _parse_number(text, "port", digits, 65535)

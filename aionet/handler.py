@@ -23,7 +23,7 @@ import inspect
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Hashable
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from anyio.abc import ObjectStream
 
@@ -51,7 +51,9 @@ M = TypeVar("M")
 class Codec(Generic[M]):
     """Bytes to messages and back, without IO. One instance for each connection.
 
-    Subclass it with :meth:`feed` and :meth:`encode` alone; the rest has working defaults.
+    Subclass it with :meth:`feed` and :meth:`encode` alone; the rest has working defaults. A subclass that keeps its
+    instances small with ``__slots__`` lists ``"fault"`` among them (and ``"max_size"``, ``"replies"`` if it sets
+    them for each instance) and sets it to ``None`` in its constructor.
 
     Attributes:
         max_size: Largest message taken from a peer, bytes. Always finite, and checked from the header where the
@@ -61,9 +63,11 @@ class Codec(Generic[M]):
             ``False`` pay nothing for it.
     """
 
+    __slots__ = ()  # so that the built-in codecs, of which every idle connection has one, go without a dictionary
+
     max_size: int = 64 * 1024
     fault: ProtocolError | None = None
-    replies: ClassVar[bool] = False
+    replies: bool = False
 
     def feed(self, data: bytes) -> list[M]:
         """Take a whole chunk as it came from the socket; return every message it completes.
@@ -79,7 +83,10 @@ class Codec(Generic[M]):
         Bytes left over are a fault (:class:`~aionet.errors.IncompleteFrame`), unless the grammar says otherwise.
         """
         if self.buffered:
-            self.fault = IncompleteFrame(f"the stream ended inside a message, {self.buffered} bytes into it")
+            # mypy does not see that every subclass has a place for it: a slot of its own, or a dictionary.
+            self.fault = IncompleteFrame(  # type: ignore[misc]
+                f"the stream ended inside a message, {self.buffered} bytes into it"
+            )
         return []
 
     @property
@@ -332,6 +339,10 @@ class DatagramPort(Generic[M]):
 
         Called while datagrams are being handled, the replies leave together when the batch is done. A datagram that
         cannot leave because the outbox is full, or that the system refuses, is dropped and counted.
+
+        Raises:
+            ValueError: ``peer`` is missing on a port that is not connected, or is no numeric address with a port
+                (a name would have to be looked up, and block the loop).
         """
 
     @abstractmethod
@@ -341,7 +352,9 @@ class DatagramPort(Generic[M]):
         Raises:
             anyio.EndOfStream: the server drains, and all was received.
             anyio.ClosedResourceError: the port is closed.
-            anyio.BusyResourceError: another task is already receiving.
+            anyio.BrokenResourceError: on a connected port: the network refused an earlier datagram (ICMP, such as
+                "port unreachable"; ``__cause__`` is the ``OSError``). Raised once for it; the port goes on.
+            anyio.BusyResourceError: another task, or the port's own handler, is already receiving.
         """
 
     @abstractmethod

@@ -1,0 +1,63 @@
+# One environment, .venv, made on demand; stamp files in it say what it holds, so that a second call is instant.
+# With another Python: make PYTHON=python3.12 run (after "make clean").
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CODE := $(wildcard aionet tests benchmarks examples)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint format figures pins clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## Start the four services on loopback; make run ARGS="serve myapp:router" for anything else
+	@$(BIN)/python -m aionet $(ARGS)
+
+test: $(VENV)/.dev ## Run the tests; make test ARGS="tests/codecs -x" for some of them
+	@sh scripts/install-test-tools.sh
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy $(CODE)
+
+format: $(VENV)/.dev ## Repair what of the style can be repaired
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+figures: $(VENV)/.dev ## Measure, and draw the README's figures
+	@$(BIN)/python -m benchmarks.figures $(ARGS)
+
+pins: $(VENV)/.dev ## Pin the newest versions in requirements/dev.txt
+	@$(BIN)/pip-compile --quiet --upgrade --extra test --extra dev --generate-hashes --allow-unsafe --strip-extras \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate \
+		--output-file requirements/dev.txt pyproject.toml requirements/dev.in
+
+clean: ## Remove the environment, caches and builds
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The interpreter alone. What it lacks is said before anything is made; half an environment is never left behind.
+$(VENV)/.made:
+	@sh scripts/make-venv.sh '$(PYTHON)' $(VENV)
+	@touch $@
+
+# What a user gets: the ranges of pyproject.toml, nothing else. Quick.
+$(VENV)/.run: pyproject.toml | $(VENV)/.made
+	@echo "installing aionet and what it runs on into $(VENV) ..."
+	@$(PIP) install -e .
+	@touch $@
+
+# What a contributor gets: every version pinned by its hash, the build back-end too.
+$(VENV)/.dev: pyproject.toml requirements/dev.txt | $(VENV)/.made
+	@echo "installing the pinned development environment into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $(VENV)/.run $@

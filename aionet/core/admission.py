@@ -1,0 +1,133 @@
+"""How many connections there may be: in all, from one address, and for the descriptors this process has left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from ..events import Address
+from ..limits import Limits
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+__all__ = ["Admission", "DescriptorBudget", "Waiting", "address_key", "descriptor_budget"]
+
+MAX_BACKLOG: Final = 4096
+_LOOPBACK: Final = ("127.", "::1", "::ffff:127.")
+
+
+class Waiting(Protocol):
+    """A listener that stopped accepting, or keeps accepted connections waiting."""
+
+    def make_room(self) -> None:
+        """A connection has left: let others in, as far as the limits allow."""
+
+
+class Admission:
+    """Counts connections against limits; a route's own passes on to the server's.
+
+    Attributes:
+        count: Connections admitted and not gone.
+        limit: How many there may be.
+    """
+
+    __slots__ = ("_addresses", "_parent", "_per_address", "_waiting", "count", "limit")
+
+    def __init__(self, limit: int, per_address: int, parent: Admission | None = None) -> None:
+        self.count = 0
+        self.limit = limit
+        self._per_address = per_address
+        self._parent = parent
+        self._addresses: dict[Hashable, int] = {}
+        self._waiting: list[Waiting] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody more may come, here or above."""
+        return self.count >= self.limit or (self._parent is not None and self._parent.full)
+
+    def crowded(self, key: Hashable) -> bool:
+        """Whether this address (``None``: one that is not counted) has all the connections it may have."""
+        if key is None:
+            return False
+        return self._addresses.get(key, 0) >= self._per_address or (
+            self._parent is not None and self._parent.crowded(key)
+        )
+
+    def add(self, key: Hashable) -> None:
+        """Admit one."""
+        self.count += 1
+        if key is not None:
+            self._addresses[key] = self._addresses.get(key, 0) + 1
+        if self._parent is not None:
+            self._parent.add(key)
+
+    def remove(self, key: Hashable) -> None:
+        """One is gone; whoever waits for room may go on."""
+        self.count -= 1
+        if key is not None:
+            left = self._addresses[key] - 1
+            if left:
+                self._addresses[key] = left
+            else:
+                del self._addresses[key]
+        if self._parent is not None:
+            self._parent.remove(key)
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for listener in waiting:
+                listener.make_room()
+
+    def wait_for_room(self, listener: Waiting) -> None:
+        """Call ``listener.make_room()`` once, when a connection leaves."""
+        if listener not in self._waiting:
+            self._waiting.append(listener)
+        if self._parent is not None:
+            self._parent.wait_for_room(listener)
+
+
+def address_key(peer: Address) -> Hashable:
+    """What one address is counted by; ``None`` for those that are not: loopback, Unix sockets."""
+    if not isinstance(peer, tuple) or not peer or str(peer[0]).startswith(_LOOPBACK):
+        return None
+    host: Hashable = peer[0]
+    return host
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptorBudget:
+    """How many connections the process can bear, and how many may queue in the kernel."""
+
+    connections: int
+    backlog: int
+
+
+def descriptor_budget(limits: Limits) -> DescriptorBudget:
+    """Keep clear of RLIMIT_NOFILE.
+
+    Out of descriptors, ``accept`` fails in ways no handler sees: asyncio calls its exception handler hundreds of
+    times, uvloop closes clients silently. So a tenth of the limit is kept free, and no more may queue in the kernel
+    than could be accepted at once without touching the limit.
+    """
+    if resource is None:
+        return DescriptorBudget(limits.max_connections, MAX_BACKLOG)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return DescriptorBudget(limits.max_connections, MAX_BACKLOG)
+    free = soft - _descriptors_in_use()
+    reserve = max(16, soft // 10)
+    connections = max(1, min(limits.max_connections, free - 2 * reserve))
+    backlog = max(1, min(MAX_BACKLOG, (free - connections) // 2))
+    return DescriptorBudget(connections, backlog)
+
+
+def _descriptors_in_use() -> int:
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 64  # no /proc: a guess on the safe side

@@ -1,0 +1,69 @@
+"""Which class serves which style on which loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from ..handler import StreamStyle
+from .context import StreamContext
+from .coroutine import CoroutineConnection
+from .stream import BatchConnection, StreamConnection
+
+__all__ = ["connection_factory"]
+
+
+class _SharedBuffer(asyncio.BufferedProtocol):
+    """Read into the one buffer that all connections of the loop share, and copy out at once.
+
+    asyncio's own transports allocate 256 KiB for every read otherwise, which costs more than the read. Copied,
+    because a view of a shared buffer must not outlive the call: transports keep views of what they could not send.
+    """
+
+    __slots__ = ()
+    _context: StreamContext[Any]
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        buffer = self._context.shared.buffer
+        assert buffer is not None
+        return buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self.get_buffer(0)[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        raise NotImplementedError
+
+
+class _BufferedStream(StreamConnection[Any], _SharedBuffer):
+    __slots__ = ()
+
+
+class _BufferedBatch(BatchConnection[Any], _SharedBuffer):
+    __slots__ = ()
+
+
+class _BufferedCoroutine(CoroutineConnection[Any], _SharedBuffer):
+    __slots__ = ()
+
+
+# uvloop reads into a shared buffer by itself, and hands out bytes.
+_PLAIN: Final[dict[StreamStyle, type[StreamConnection[Any]]]] = {
+    StreamStyle.CALLBACK: StreamConnection,
+    StreamStyle.BATCH: BatchConnection,
+    StreamStyle.ASYNC_MESSAGE: CoroutineConnection,
+    StreamStyle.COROUTINE: CoroutineConnection,
+}
+_BUFFERED: Final[dict[StreamStyle, type[StreamConnection[Any]]]] = {
+    StreamStyle.CALLBACK: _BufferedStream,
+    StreamStyle.BATCH: _BufferedBatch,
+    StreamStyle.ASYNC_MESSAGE: _BufferedCoroutine,
+    StreamStyle.COROUTINE: _BufferedCoroutine,
+}
+
+
+def connection_factory(context: StreamContext[Any]) -> Callable[[], StreamConnection[Any]]:
+    """What makes the protocol of each new connection of this route."""
+    kind = (_PLAIN if context.shared.is_uvloop else _BUFFERED)[context.style]
+    return lambda: kind(context)

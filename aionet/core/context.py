@@ -1,0 +1,150 @@
+"""What all connections of one route share, so that a connection holds a single reference to it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from ..codecs import RawCodec
+from ..errors import ConfigError
+from ..events import Events
+from ..handler import Codec, CodecSource, Connection, StreamHandler, StreamStyle, stream_style
+from ..limits import Limits, Timeouts
+from .deadlines import Deadlines
+from .loop import LoopShared, shared
+
+__all__ = ["CodecFactory", "Door", "StreamContext", "codec_factory"]
+
+M = TypeVar("M")
+CodecFactory = Callable[[], Codec[M]]
+
+
+def codec_factory(source: CodecSource[Any] | None) -> CodecFactory[Any]:
+    """Turn what a user may give as ``codec`` into something that makes a fresh one for each connection.
+
+    Raises:
+        ConfigError: it is neither a codec nor does it make one.
+    """
+    if source is None:
+        return RawCodec
+    factory: Callable[[], Any] = source.clone if isinstance(source, Codec) else source
+    if not callable(factory):
+        raise ConfigError(f"{source!r} is no codec", hint="give a Codec instance, or something callable that makes one")
+    try:
+        sample = factory()
+    except Exception as exc:
+        raise ConfigError(f"making a codec by {source!r} failed: {type(exc).__name__}: {exc}") from exc
+    if not isinstance(sample, Codec):
+        raise ConfigError(f"{source!r} makes {sample!r}, which is no Codec", hint="subclass aionet.Codec")
+    return factory
+
+
+class Door(Protocol):
+    """Who lets a listener's connections in, and hears when they leave."""
+
+    def admit(self, conn: Any) -> bool:
+        """Whether ``conn`` may begin now. If not, it is refused, or parked and begun later, by the door."""
+
+    def leave(self, conn: Any) -> None:
+        """An admitted connection is gone."""
+
+    def leave_early(self, conn: Any) -> None:
+        """A connection that was never admitted is gone."""
+
+
+class StreamContext(Generic[M]):
+    """One route's handler, codec, limits and deadlines, resolved once.
+
+    Callbacks that the handler does not override are ``None`` where the default does nothing.
+    """
+
+    __slots__ = (
+        "check_interval",
+        "connections",
+        "deadlines",
+        "door",
+        "events",
+        "half_close",
+        "handler",
+        "limits",
+        "loop",
+        "make_codec",
+        "name",
+        "on_close",
+        "on_connect",
+        "on_drain",
+        "on_eof",
+        "on_fault",
+        "on_message",
+        "on_writable",
+        "sets_water",
+        "shared",
+        "style",
+        "tasks",
+        "timeouts",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        handler: object,
+        codec: CodecSource[M] | None,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        events: Events,
+        deadlines: Deadlines,
+        limits: Limits,
+        timeouts: Timeouts,
+        half_close: bool = True,
+    ) -> None:
+        self.name = name
+        self.handler = handler
+        self.style = StreamStyle.COROUTINE if handler is None else stream_style(handler)  # None: a client
+        self.make_codec: CodecFactory[M] = codec_factory(codec)
+        self.loop = loop
+        self.shared: LoopShared = shared(loop)
+        self.events = events
+        self.deadlines = deadlines
+        self.limits = limits
+        self.timeouts = timeouts
+        self.half_close = half_close
+        self.door: Door | None = None
+        self.sets_water = (limits.high_water, limits.low_water) != (64 * 1024, 16 * 1024)  # both loops' defaults
+        self.check_interval = min(timeouts.first_message, timeouts.message, timeouts.idle, timeouts.send) / 4
+        self.connections: set[Connection[M]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._bind_callbacks(handler)
+
+    def _bind_callbacks(self, handler: object) -> None:
+        self.on_connect: Callable[..., Any] | None = None
+        self.on_writable: Callable[..., Any] | None = None
+        self.on_fault: Callable[..., Any] | None = None
+        self.on_close: Callable[..., Any] | None = None
+        self.on_eof: Callable[..., Any] | None = None
+        self.on_drain: Callable[..., Any] | None = None
+        self.on_message: Callable[..., Any] = _no_callback
+        if isinstance(handler, StreamHandler):
+            self.on_connect = _overridden(handler, "on_connect")
+            self.on_writable = _overridden(handler, "on_writable")
+            self.on_fault = _overridden(handler, "on_fault")
+            self.on_close = _overridden(handler, "on_close")
+            self.on_eof = handler.on_eof
+            self.on_drain = handler.on_drain
+            self.on_message = handler.on_messages if self.style is StreamStyle.BATCH else handler.on_message
+
+    def first_check(self) -> float:
+        """When a new connection is first looked at, loop time."""
+        return self.loop.time() + self.check_interval if self.check_interval < math.inf else math.inf
+
+
+def _no_callback(conn: Any, message: Any) -> None:
+    raise AssertionError("a coroutine's messages go to its inbox")
+
+
+def _overridden(handler: StreamHandler[Any], name: str) -> Callable[..., Any] | None:
+    if getattr(type(handler), name) is getattr(StreamHandler, name) and name not in vars(handler):
+        return None
+    callback: Callable[..., Any] = getattr(handler, name)
+    return callback

@@ -1,0 +1,207 @@
+"""Connections read by a coroutine: a watermarked inbox between the socket's readiness and one task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+import anyio
+
+from ..errors import ProtocolError
+from ..events import CloseReason
+from ..handler import StreamStyle
+from .context import StreamContext
+from .flow import CLOSING
+from .stream import BY_INBOX, StreamConnection
+
+__all__ = ["CoroutineConnection"]
+
+M = TypeVar("M")
+
+
+class CoroutineConnection(StreamConnection[M]):
+    """A connection whose messages are taken by :meth:`receive` or ``async for``.
+
+    On a server one task runs the handler; a client has no task, its user's own code receives.
+    """
+
+    __slots__ = ("_ended", "_fault", "_inbox", "_inbox_mark", "_receiver", "_task")
+
+    def __init__(self, context: StreamContext[M]) -> None:
+        super().__init__(context)
+        self._inbox: deque[M] = deque()
+        self._inbox_mark = 0  # bytes_received when the inbox was last empty
+        self._receiver: asyncio.Future[None] | None = None
+        self._ended = False  # nothing will be added to the inbox
+        self._fault: ProtocolError | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    # ---- in: the base class delivers here ------------------------------------------------------
+
+    def _start(self) -> None:
+        super()._start()
+        context = self._context
+        if context.handler is not None and not self._held & CLOSING:
+            serve: Callable[[], Any] = self._serve
+            if context.style is StreamStyle.ASYNC_MESSAGE:
+                serve = self._serve_messages
+            self._task = context.loop.create_task(self._run(serve), name=f"aionet {context.name}")
+            context.tasks.add(self._task)
+
+    def _deliver(self, messages: list[M]) -> None:
+        self._inbox.extend(messages)
+        if self.bytes_received - self._inbox_mark > self._context.limits.max_inbound:
+            self._hold(BY_INBOX)
+        self._wake_receiver()
+
+    def _end_of_messages(self) -> None:
+        self._ended = True
+        self._wake_receiver()
+
+    def _meet_fault(self, fault: ProtocolError) -> None:
+        # The coroutine meets it once it has taken all that came before; it may still write why.
+        if self._fault is None and not self._held & CLOSING:
+            self._fault = fault
+            self._ended = True
+            self._hold(BY_INBOX)
+            self._wake_receiver()
+
+    def pause_writing(self) -> None:
+        # Not held: the coroutine decides. A client that stopped reading while it cannot write, talking to a server
+        # that does the same, would wait for ever.
+        self._congested = True
+
+    def _wake_receiver(self) -> None:
+        receiver = self._receiver
+        if receiver is not None and not receiver.done():
+            receiver.set_result(None)
+
+    def _wake(self) -> None:
+        super()._wake()
+        if self._held & CLOSING:
+            self._ended = True
+            self._wake_receiver()
+
+    # ---- out: the coroutine takes from here ----------------------------------------------------
+
+    async def receive(self) -> M:
+        if self._inbox and self._receiver is None:
+            return self._take()
+        await self._message()
+        return self._take()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> M:
+        if self._inbox and self._receiver is None:
+            return self._take()
+        try:
+            await self._message()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+        return self._take()
+
+    def _take(self) -> M:
+        message = self._inbox.popleft()
+        if not self._inbox:
+            self._inbox_mark = self.bytes_received
+            if self._held & BY_INBOX and self._fault is None:
+                self._release(BY_INBOX)
+        return message
+
+    async def _message(self) -> None:
+        """Return once the inbox has a message, or raise what ended it."""
+        if self._receiver is not None:
+            raise anyio.BusyResourceError("receiving")
+        while not self._inbox:
+            if self._ended:
+                self._raise_end()
+            self._receiver = self._context.loop.create_future()
+            try:
+                await self._receiver
+            finally:
+                self._receiver = None
+
+    def _raise_end(self) -> None:
+        if self._fault is not None:
+            raise anyio.BrokenResourceError(str(self._fault)) from self._fault
+        draining = self._reason is CloseReason.SHUTDOWN and not self._held & CLOSING
+        if draining or self._reason in (None, CloseReason.PEER_CLOSED):
+            raise anyio.EndOfStream
+        self._check_open()
+        raise anyio.BrokenResourceError(self._reason.value) from self._exc
+
+    # ---- the handler's task --------------------------------------------------------------------
+
+    async def _run(self, serve: Callable[[], Any]) -> None:
+        try:
+            await serve()
+        except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError) as exc:
+            if not self._ended and not self._held & CLOSING:
+                self._fail("handler", exc)  # some other stream's end, which the handler should have met
+        except asyncio.CancelledError:
+            self.abort(CloseReason.SHUTDOWN)
+            if not self._lost:
+                raise
+        except Exception as exc:
+            self._fail("handler", exc)
+        finally:
+            task, self._task = self._task, None
+            if task is not None:
+                self._context.tasks.discard(task)
+            if self._fault is not None:
+                self._close(CloseReason.FRAMING_ERROR, self._fault, linger=True)
+            else:
+                self.close()
+            if self._lost:
+                super()._finish()
+
+    async def _serve(self) -> None:
+        await self._context.handler(self)  # type: ignore[operator]
+
+    async def _serve_messages(self) -> None:
+        on_message = self._context.on_message
+        try:
+            async for message in self:
+                await on_message(self, message)
+                if self._held & CLOSING:
+                    return
+        except anyio.BrokenResourceError:
+            if self._fault is None or self._held & CLOSING:
+                raise
+            self._call("on_fault", self._context.on_fault, self, self._fault)
+            return
+        if self._eof:
+            super()._end_of_messages()
+        else:
+            self._call("on_drain", self._context.on_drain, self)
+        while not self._held & CLOSING:  # on_eof or on_drain keep it open: it lives until somebody closes it
+            await self._wait()
+
+    def close(self) -> None:
+        unread = bool(self._inbox)
+        self._inbox.clear()
+        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=unread)
+
+    def drain(self) -> None:
+        """The stream ends for the coroutine once it has taken what had come; then it may say goodbye."""
+        if not self._held & CLOSING and not self._ended:
+            if self._reason is None:
+                self._reason = CloseReason.SHUTDOWN
+            self._ended = True
+            self._hold(BY_INBOX)
+            self._wake_receiver()
+
+    def cancel(self) -> None:
+        """End the handler's task; the drain deadline has passed."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def _finish(self) -> None:
+        self._ended = True
+        self._wake_receiver()
+        if self._task is None:  # else the task finishes, once it has
+            super()._finish()

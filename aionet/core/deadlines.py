@@ -1,0 +1,93 @@
+"""All deadlines of a server on one timer.
+
+A timer per connection costs an allocation and a heap operation a chunk. Here a connection is put into the bucket
+of the tick in which it is next looked at; what happens in between is one store of a coarse clock. Nothing ticks
+while nobody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+__all__ = ["Deadlines", "Watched"]
+
+
+class Watched(Protocol):
+    """What can be looked at when its time has come."""
+
+    due: int
+    """The tick it waits for; belongs to :class:`Deadlines`. -1: it waits for none."""
+
+    def check_deadlines(self, now: float) -> float | None:
+        """Act on what is overdue. Returns when to look again (loop time, seconds), or ``None``: never."""
+
+
+class Deadlines:
+    """One timer, many deadlines.
+
+    Attributes:
+        now: The loop's time at the last tick, seconds: at most ``resolution`` old while anybody waits. Cheap enough
+            to be read for every chunk.
+    """
+
+    __slots__ = ("_buckets", "_handle", "_loop", "_next", "_resolution", "now")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, resolution: float) -> None:
+        self._loop = loop
+        self._resolution = resolution
+        self._buckets: dict[int, set[Watched]] = {}
+        self._handle: asyncio.TimerHandle | None = None
+        self._next = 0
+        self.now = loop.time()
+
+    def watch(self, item: Watched, when: float) -> None:
+        """Look at ``item`` once ``when`` (loop time) has passed; moves it if it was waiting already."""
+        self.forget(item)
+        if self._handle is None:
+            self.now = self._loop.time()
+            self._next = int(self.now / self._resolution) + 1
+            self._arm()
+        item.due = max(int(when / self._resolution) + 1, self._next)
+        bucket = self._buckets.get(item.due)
+        if bucket is None:
+            bucket = self._buckets[item.due] = set()
+        bucket.add(item)
+
+    def forget(self, item: Watched) -> None:
+        """Stop looking at ``item``. Idempotent."""
+        if item.due >= 0:
+            bucket = self._buckets.get(item.due)
+            if bucket is not None:
+                bucket.discard(item)
+            item.due = -1
+
+    def stop(self) -> None:
+        """Forget everything and cancel the timer."""
+        for bucket in self._buckets.values():
+            for item in bucket:
+                item.due = -1
+        self._buckets.clear()
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _arm(self) -> None:
+        self._handle = self._loop.call_at(self._next * self._resolution, self._tick)
+
+    def _tick(self) -> None:
+        self.now = now = self._loop.time()
+        current = int(now / self._resolution)
+        # Whoever watches anew from here on, even overdue, waits for the next tick: this loop must end.
+        first, self._next = self._next, current + 1
+        for tick in range(first, current + 1):
+            for item in self._buckets.pop(tick, ()):
+                if item.due != tick:
+                    continue  # forgotten, or moved, by what another one's check did
+                item.due = -1
+                again = item.check_deadlines(now)
+                if again is not None:
+                    self.watch(item, again)
+        self._handle = None
+        if self._buckets:
+            self._arm()

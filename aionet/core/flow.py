@@ -1,0 +1,289 @@
+"""The way out of a connection: write combining, watermarks, and what happens to those who do not read.
+
+Encoded messages gather here and leave together: at the end of their chunk, or of the tick, or as soon as 64 KiB
+have come together. Then it is the transport's buffer that counts: above ``high_water`` the connection is congested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Protocol, TypeVar
+
+import anyio
+
+from ..events import Address, CloseReason, ConnectionStats, Event
+from ..handler import Codec, Connection, TLSFacts
+from .context import StreamContext
+from .loop import LoopShared
+from .tls import tls_facts
+
+__all__ = ["CLOSING", "Membership", "OutboundConnection"]
+
+M = TypeVar("M")
+M_contra = TypeVar("M_contra", contravariant=True)
+
+FLUSH_AT: Final = 64 * 1024
+"""Bytes of encoded output at which it leaves before its chunk, or its tick, is done."""
+
+CLOSING: Final = 1
+"""The bit of ``_held`` that says: closed, or about to be."""
+
+
+class Membership(Protocol[M_contra]):
+    """What a connection knows of a group it belongs to."""
+
+    def settle_member(self, conn: M_contra) -> None:
+        """Give ``conn`` what was broadcast before what it is about to write itself."""
+
+    def member_writable(self, conn: M_contra) -> None:
+        """``conn`` keeps up again."""
+
+    def discard(self, conn: M_contra) -> None:
+        """``conn`` is gone."""
+
+
+class OutboundConnection(Connection[M]):
+    """The half of a connection that sends, and what is asked of it from outside."""
+
+    __slots__ = (
+        "_codec",
+        "_congested",
+        "_context",
+        "_corked",
+        "_dirty",
+        "_encode",
+        "_exc",
+        "_groups",
+        "_heard_at",
+        "_held",
+        "_lost",
+        "_out",
+        "_out_size",
+        "_reason",
+        "_transport",
+        "_transport_write",
+        "_waiters",
+        "bytes_received",
+        "bytes_sent",
+        "messages_dropped",
+        "messages_received",
+        "messages_sent",
+    )
+
+    _transport_write: Callable[[bytes], None]
+
+    def __init__(self, context: StreamContext[M]) -> None:
+        self._context = context
+        self._codec: Codec[M] = context.make_codec()
+        self._encode = self._codec.encode
+        self._transport: asyncio.Transport | None = None
+        self._out: list[bytes] = []  # encoded, not yet given to the transport
+        self._out_size = 0
+        self._corked = False  # inside a chunk of our own, at whose end everything is flushed
+        self._dirty = False  # waiting for the end of the tick
+        self._held = 0  # why no messages are delivered just now, as bits
+        self._congested = False  # the transport holds more than high_water
+        self._lost = False
+        self._reason: CloseReason | None = None
+        self._exc: BaseException | None = None
+        self._groups: list[Membership[Any]] | None = None
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._heard_at = 0.0
+        self.bytes_received = self.bytes_sent = 0
+        self.messages_received = self.messages_sent = self.messages_dropped = 0
+
+    # ---- writing -------------------------------------------------------------------------------
+
+    def write(self, message: M) -> None:
+        data = self._encode(message)
+        if self._corked:
+            self._out.append(data)
+            self._out_size += len(data)
+            if self._out_size >= FLUSH_AT:
+                self._flush()
+        else:
+            self._write_later(data)
+
+    def write_encoded(self, data: bytes) -> None:
+        if self._corked:
+            self._out.append(data)
+            self._out_size += len(data)
+            if self._out_size >= FLUSH_AT:
+                self._flush()
+        else:
+            self._write_later(data)
+
+    def _write_later(self, data: bytes) -> None:
+        if self._held & CLOSING:
+            return
+        if self._groups:
+            for group in self._groups:
+                group.settle_member(self)
+        self.enqueue(data)
+
+    def enqueue(self, data: bytes) -> None:
+        """Append encoded bytes for the end of the tick. For groups; everybody else writes."""
+        self._out.append(data)
+        self._out_size += len(data)
+        if self._out_size >= FLUSH_AT:
+            self._flush()
+        elif not self._dirty:
+            self._dirty = True
+            self._context.shared.flush_later(self)
+
+    def flush_tick(self) -> None:
+        self._dirty = False
+        if self._out and not self._lost:
+            self._flush()
+
+    def _flush(self) -> None:
+        out = self._out
+        self.messages_sent += len(out)
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        self._out_size = 0
+        self.send_now(data)
+
+    def send_now(self, data: bytes) -> None:
+        """Hand bytes to the transport. For groups, and only while nothing else waits here."""
+        if self._congested and self._too_far_behind(len(data)):
+            return
+        self.bytes_sent += len(data)
+        self._heard_at = self._context.deadlines.now
+        self._transport_write(data)
+
+    def _too_far_behind(self, more: int) -> bool:
+        assert self._transport is not None
+        if self._transport.get_write_buffer_size() + more <= self._context.limits.max_outbound:
+            return False
+        self.abort(CloseReason.SLOW_CONSUMER)
+        return True
+
+    async def send(self, item: M) -> None:
+        self._check_open()
+        before = self.bytes_sent
+        self.write(item)
+        if self._congested:
+            while self._congested and not self._lost:
+                await self._wait()
+            self._check_open()
+        elif self.bytes_sent != before:
+            await asyncio.sleep(0)  # 64 KiB left at once: a sender whose peer is fast must not own the loop
+
+    def _check_open(self) -> None:
+        if not self._held & CLOSING:
+            return
+        if self._reason in (None, CloseReason.LOCAL_CLOSED):
+            raise anyio.ClosedResourceError
+        raise anyio.BrokenResourceError(self._reason.value) from self._exc
+
+    # ---- for groups ----------------------------------------------------------------------------
+
+    def join(self, group: Membership[Any]) -> None:
+        """The connection is a member of ``group`` from now on."""
+        self._corked = False
+        if self._out and not self._dirty:  # written while corked: it must leave before what the group says next
+            self._flush()
+        self._groups = [*(self._groups or ()), group]
+
+    def leave(self, group: Membership[Any]) -> None:
+        """The connection is no member of ``group`` any more."""
+        self._groups = [other for other in self._groups or () if other is not group] or None
+
+    @property
+    def shared(self) -> LoopShared:
+        """What the connections of this loop share."""
+        return self._context.shared
+
+    @property
+    def encoding_key(self) -> Hashable:
+        """Connections with equal keys encode equally."""
+        key = self._codec.encoding_key()
+        return self._context if key is None else key
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether bytes may go straight to the transport: open, nothing waiting here, nor too much there."""
+        return not self._out and not self._congested and not self._held & CLOSING
+
+    def emit(self, event: Event) -> None:
+        """Report something about this connection."""
+        self._context.events.emit(event)
+
+    # ---- waiting -------------------------------------------------------------------------------
+
+    async def _wait(self) -> None:
+        """Wait until something changes: writable again, closing, gone."""
+        waiter = self._context.loop.create_future()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if self._waiters and waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _wake(self) -> None:
+        if self._waiters:
+            waiters, self._waiters = self._waiters, None
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def wait_closed(self) -> None:
+        while not self._lost:
+            await self._wait()
+
+    async def aclose(self) -> None:
+        self.close()
+        try:
+            await self.wait_closed()
+        except BaseException:
+            self.abort()
+            raise
+
+    # ---- looking -------------------------------------------------------------------------------
+
+    @property
+    def writable(self) -> bool:
+        return not self._congested and not self._held & CLOSING
+
+    @property
+    def closing(self) -> bool:
+        return bool(self._held & CLOSING)
+
+    @property
+    def peername(self) -> Address:
+        return self._extra("peername")
+
+    @property
+    def sockname(self) -> Address:
+        return self._extra("sockname")
+
+    @property
+    def tls(self) -> TLSFacts | None:
+        ssl_object = self._extra("ssl_object")
+        return None if ssl_object is None else tls_facts(ssl_object)
+
+    def _extra(self, name: str) -> Any:
+        return None if self._transport is None else self._transport.get_extra_info(name)
+
+    @property
+    def route(self) -> str:
+        return self._context.name
+
+    @property
+    def stats(self) -> ConnectionStats:
+        return ConnectionStats(
+            self.messages_received, self.messages_sent, self.messages_dropped, self.bytes_received, self.bytes_sent
+        )
+
+    @property
+    def codec(self) -> Codec[M]:
+        return self._codec
+
+    def fileno(self) -> int:
+        sock = None if self._lost else self._extra("socket")
+        return -1 if sock is None else int(sock.fileno())

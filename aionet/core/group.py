@@ -1,0 +1,248 @@
+"""Groups: encode once, write to many, all messages of one tick in one write a member.
+
+Publishing costs nothing per member: a message is encoded once and appended. At the end of the tick the messages
+are joined once and every member gets the same bytes by one write. Members that are in the way of the others are
+dealt with apart: one that was excluded, or that writes messages of its own in between (order is kept), or that
+does not keep up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Hashable, Iterator
+from typing import Final, Generic, Literal, TypeVar, get_args
+
+from ..errors import ConfigError
+from ..events import MessagesDropped
+from ..handler import Connection
+from ..limits import MIB
+from .loop import LoopShared
+from .stream import StreamConnection
+
+__all__ = ["Group", "Policy"]
+
+M = TypeVar("M")
+
+Policy = Literal["disconnect", "drop_oldest", "drop_newest"]
+REPORT_EVERY: Final = 1.0
+
+
+class _Lane(Generic[M]):
+    """The members whose codecs encode alike, and what this tick has for them."""
+
+    __slots__ = ("lagging", "members", "pending", "settled")
+
+    def __init__(self) -> None:
+        self.members: dict[StreamConnection[M], None] = {}  # a set that keeps its order: nobody is always last
+        self.pending: list[bytes] = []
+        self.settled: dict[StreamConnection[M], int] = {}  # members that already have, or do not want, pending[:n]
+        self.lagging: dict[StreamConnection[M], _Backlog] = {}
+
+
+class _Backlog:
+    """What is kept for a member that does not keep up, under a policy that drops."""
+
+    __slots__ = ("dropped", "dropped_bytes", "messages", "reported_at", "size")
+
+    def __init__(self) -> None:
+        self.messages: deque[bytes] = deque()
+        self.size = 0
+        self.dropped = 0
+        self.dropped_bytes = 0
+        self.reported_at = 0.0
+
+
+class Group(Generic[M]):
+    """Connections that are told the same.
+
+    Args:
+        policy: What happens to a member that does not read what it is told. ``"disconnect"``: it is closed as a slow
+            consumer once it is ``Limits.max_outbound`` bytes, or ``Timeouts.send`` seconds, behind. ``"drop_oldest"``,
+            ``"drop_newest"``: it stays and loses messages, which are counted and reported. The others never wait.
+        max_backlog: Bytes kept for such a member under a dropping policy, beside what its transport already holds.
+
+    Messages of one group reach a member in the order of :meth:`broadcast`, and in order with what is written to that
+    member itself. All members must belong to one event loop; call it only from there.
+
+    Raises:
+        ConfigError: an unknown policy, or a backlog that is not positive.
+    """
+
+    def __init__(self, *, policy: Policy = "disconnect", max_backlog: int = MIB) -> None:
+        if policy not in get_args(Policy):
+            raise ConfigError(f"unknown policy {policy!r}", hint=f"one of {', '.join(get_args(Policy))}")
+        if max_backlog < 1:
+            raise ConfigError(f"max_backlog must be at least 1 byte, not {max_backlog}")
+        self.policy: Policy = policy
+        self.max_backlog = max_backlog
+        self.dropped = 0
+        """Messages dropped by policy since the group was made, one for each member that lost one."""
+        self._lanes: dict[Hashable, _Lane[M]] = {}
+        self._lane_of: dict[StreamConnection[M], _Lane[M]] = {}
+        self._dirty = False
+        self._shared: LoopShared | None = None
+
+    def add(self, conn: Connection[M]) -> None:
+        """Make ``conn`` a member; it leaves by itself when it closes. A closing or present one is left as it is.
+
+        It is told what is broadcast from now on.
+        """
+        if not isinstance(conn, StreamConnection):
+            raise TypeError(f"a group takes stream connections, not {conn!r}")
+        if conn in self._lane_of or conn.closing:
+            return
+        if self._shared is None:
+            self._shared = conn.shared
+        elif self._shared is not conn.shared:
+            raise RuntimeError("all members of a group must belong to one event loop")
+        key = conn.encoding_key
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane()
+        lane.members[conn] = None
+        self._lane_of[conn] = lane
+        if lane.pending:
+            lane.settled[conn] = len(lane.pending)
+        conn.join(self)
+
+    def discard(self, conn: Connection[M]) -> None:
+        """End the membership, if there is one. What was broadcast before still goes out."""
+        lane = self._lane_of.pop(conn, None)  # type: ignore[call-overload]
+        if lane is None:
+            return
+        assert isinstance(conn, StreamConnection)
+        self._settle(lane, conn)
+        lane.settled.pop(conn, None)
+        lane.lagging.pop(conn, None)
+        del lane.members[conn]
+        conn.leave(self)
+
+    def broadcast(self, message: M, exclude: Connection[M] | None = None) -> None:
+        """Tell every member, but for ``exclude``. Returns at once; all of this tick leaves together.
+
+        Raises:
+            EncodeError: a member's codec cannot encode the message; nobody is told.
+        """
+        if not self._lane_of:
+            return
+        encoded = [
+            (lane, next(iter(lane.members)).codec.encode(message)) for lane in self._lanes.values() if lane.members
+        ]
+        excluded = self._lane_of.get(exclude) if exclude is not None else None  # type: ignore[call-overload]
+        for lane, data in encoded:
+            lane.pending.append(data)
+        if excluded is not None:
+            # It gets what came before, and counts as having had this one.
+            assert isinstance(exclude, StreamConnection)
+            self._settle(excluded, exclude, upto=len(excluded.pending) - 1)
+            excluded.settled[exclude] = len(excluded.pending)
+        if not self._dirty:
+            self._dirty = True
+            assert self._shared is not None
+            self._shared.publish_later(self)
+
+    def __len__(self) -> int:
+        return len(self._lane_of)
+
+    def __iter__(self) -> Iterator[Connection[M]]:
+        return iter(list(self._lane_of))
+
+    def __contains__(self, conn: object) -> bool:
+        return conn in self._lane_of
+
+    # ---- what members and the loop call --------------------------------------------------------
+
+    def settle_member(self, conn: StreamConnection[M]) -> None:
+        """Give ``conn`` what was broadcast before what it is about to be written."""
+        lane = self._lane_of.get(conn)
+        if lane is not None and lane.pending:
+            self._settle(lane, conn)
+
+    def settle_all(self) -> None:
+        """Give all members what is pending, without sending: another group is about to speak, and order matters."""
+        for lane in self._lanes.values():
+            if lane.pending:
+                for conn in list(lane.members):
+                    self._settle(lane, conn)
+                lane.pending = []
+                lane.settled.clear()
+        self._dirty = False
+
+    def flush_tick(self) -> None:
+        """End of the tick: every member gets what is pending, by one write."""
+        if not self._dirty:
+            return
+        self._dirty = False
+        for lane in self._lanes.values():
+            if lane.pending:
+                self._flush(lane)
+
+    def member_writable(self, conn: StreamConnection[M]) -> None:
+        """``conn`` keeps up again: what was kept for it goes first."""
+        lane = self._lane_of.get(conn)
+        backlog = lane.lagging.pop(conn, None) if lane is not None else None
+        if backlog is None:
+            return
+        self._report(conn, backlog)
+        for data in backlog.messages:
+            conn.enqueue(data)
+
+    # ---- inside --------------------------------------------------------------------------------
+
+    def _flush(self, lane: _Lane[M]) -> None:
+        pending, lane.pending = lane.pending, []
+        settled, lane.settled = lane.settled, {}
+        count = len(pending)
+        blob = pending[0] if count == 1 else b"".join(pending)
+        # A copy: a send may find a member dead, which leaves at once.
+        for conn in list(lane.members):
+            if settled and conn in settled:
+                had = settled[conn]
+                if had < count:
+                    self._give(lane, conn, pending[had:])
+            elif conn.keeps_up and conn not in lane.lagging:
+                conn.messages_sent += count
+                conn.send_now(blob)
+            else:
+                self._give(lane, conn, pending)
+
+    def _settle(self, lane: _Lane[M], conn: StreamConnection[M], upto: int | None = None) -> None:
+        end = len(lane.pending) if upto is None else upto
+        had = lane.settled.get(conn, 0)
+        if had < end:
+            lane.settled[conn] = end
+            self._give(lane, conn, lane.pending[had:end])
+
+    def _give(self, lane: _Lane[M], conn: StreamConnection[M], messages: list[bytes]) -> None:
+        """The longer way: behind what the member is already owed."""
+        if conn.closing:
+            return
+        if self.policy == "disconnect" or (conn.writable and conn not in lane.lagging):
+            for data in messages:
+                conn.enqueue(data)
+            return
+        backlog = lane.lagging.get(conn)
+        if backlog is None:
+            backlog = lane.lagging[conn] = _Backlog()
+        for data in messages:
+            self._keep(conn, backlog, data)
+        if backlog.dropped and asyncio.get_running_loop().time() - backlog.reported_at >= REPORT_EVERY:
+            self._report(conn, backlog)
+
+    def _keep(self, conn: StreamConnection[M], backlog: _Backlog, data: bytes) -> None:
+        backlog.messages.append(data)
+        backlog.size += len(data)
+        while backlog.size > self.max_backlog:
+            lost = backlog.messages.popleft() if self.policy == "drop_oldest" else backlog.messages.pop()
+            backlog.size -= len(lost)
+            backlog.dropped += 1
+            backlog.dropped_bytes += len(lost)
+            conn.messages_dropped += 1
+            self.dropped += 1
+
+    def _report(self, conn: StreamConnection[M], backlog: _Backlog) -> None:
+        if backlog.dropped:
+            backlog.reported_at = asyncio.get_running_loop().time()
+            conn.emit(MessagesDropped(conn.peername, backlog.dropped, backlog.dropped_bytes))
+            backlog.dropped = backlog.dropped_bytes = 0

@@ -1,0 +1,219 @@
+"""Listening: one endpoint, accepted connections, and who of them may come in.
+
+At the connection limit accepting stops and the kernel queues. What was accepted in the same burst waits here,
+unread, until there is room: nobody is accepted only to be refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import sys
+from collections import deque
+from typing import Any, Final
+
+from ..endpoint import Endpoint
+from ..events import AcceptResumed, AcceptSuspended, Address, ConnectionRefused
+from .admission import Admission, address_key
+from .connections import connection_factory
+from .context import StreamContext
+from .sockets import bind_stream, bound_endpoint, remove_unix_path
+from .stream import StreamConnection
+
+__all__ = ["StreamListener"]
+
+TLS_SHUTDOWN: Final = 5.0
+"""Seconds for the peer to answer our close_notify. asyncio allows 30: a descriptor held for nothing."""
+REPORT_EVERY: Final = 1.0
+"""Seconds between two reports of refused connections, whatever the rate: reports must not become the load."""
+
+
+class StreamListener:
+    """Accepts the connections of one route."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        context: StreamContext[Any],
+        admission: Admission,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        backlog: int,
+    ) -> None:
+        self.endpoint = endpoint
+        self.context = context
+        self._admission = admission
+        self._ssl_context = ssl_context
+        self._backlog = int(endpoint.options.get("backlog", backlog))
+        self._make = connection_factory(context)
+        self._sockets: list[socket.socket] = []
+        self._servers: list[asyncio.AbstractServer] = []
+        self._parked: deque[StreamConnection[Any]] = deque()
+        self._handshaking: set[StreamConnection[Any]] = set()
+        self._suspended = False
+        self._closed = False
+        self._refused = 0
+        self._refused_at = 0.0
+        context.door = self
+
+    async def bind(self) -> None:
+        """Bind and listen; nothing is accepted yet.
+
+        Raises:
+            BindError: the system refused.
+        """
+        self._sockets = await bind_stream(self.endpoint, backlog=self._backlog)
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        for sock in self._sockets:
+            self._servers.append(await self._serve(sock))
+
+    @property
+    def addresses(self) -> list[Endpoint]:
+        """What is bound, with real ports."""
+        return [bound_endpoint(self.endpoint, sock) for sock in self._sockets]
+
+    async def _serve(self, sock: socket.socket) -> asyncio.AbstractServer:
+        # A duplicate: closing it suspends accepting, while the kernel goes on queueing on the original. (Closing
+        # one of two SO_REUSEPORT sockets instead would lose what is queued on it.)
+        options: dict[str, Any] = {"sock": sock.dup(), "backlog": self._backlog}
+        factory: Any = self._make
+        if self._ssl_context is not None:
+            factory = self._make_handshaking
+            options["ssl"] = self._ssl_context
+            options["ssl_handshake_timeout"] = self.context.timeouts.handshake
+            options["ssl_shutdown_timeout"] = TLS_SHUTDOWN
+        loop = self.context.loop
+        if sock.family != socket.AF_UNIX:
+            return await loop.create_server(factory, **options)
+        if sys.version_info >= (3, 13) and not self.context.shared.is_uvloop:
+            options["cleanup_socket"] = False  # suspending must not remove the socket's file
+        return await loop.create_unix_server(factory, **options)
+
+    def _make_handshaking(self) -> StreamConnection[Any]:
+        # Nobody tells when a handshake fails before connection_made: a failed one holds its place until its
+        # deadline has passed.
+        conn = self._make()
+        self._handshaking.add(conn)
+        loop = self.context.loop
+        self.context.deadlines.watch(conn, loop.time() + self.context.timeouts.handshake + TLS_SHUTDOWN)
+        if self._crammed:
+            self._suspend()
+        return conn
+
+    @property
+    def _crammed(self) -> bool:
+        """Whether accepting one more could take a descriptor that is not there."""
+        admission = self._admission
+        return admission.full or admission.count + len(self._handshaking) >= admission.limit
+
+    # ---- the door ------------------------------------------------------------------------------
+
+    def admit(self, conn: StreamConnection[Any]) -> bool:
+        self._handshaking.discard(conn)
+        admission = self._admission
+        peer = conn.peername
+        if self._closed:
+            conn.abort()
+            return False
+        if admission.crowded(address_key(peer)):
+            self._refuse(conn, peer, f"{peer[0] if isinstance(peer, tuple) else peer} has too many connections already")
+            return False
+        if self._parked or admission.full:
+            self._parked.append(conn)
+            conn.pause_reading()
+            deadlines = self.context.deadlines
+            deadlines.watch(conn, self.context.loop.time() + self.context.timeouts.first_message)
+            self._suspend()
+            return False
+        admission.add(address_key(peer))
+        conn.address_key = address_key(peer)
+        if admission.full:
+            self._suspend()
+        return True
+
+    def leave(self, conn: StreamConnection[Any]) -> None:
+        self._admission.remove(conn.address_key)
+
+    def leave_early(self, conn: StreamConnection[Any]) -> None:
+        self._handshaking.discard(conn)
+        if conn in self._parked:
+            self._parked.remove(conn)
+        if self._suspended:
+            self.make_room()
+
+    def make_room(self) -> None:
+        """A connection has left."""
+        while self._parked and not self._admission.full:
+            conn = self._parked.popleft()
+            self._admission.add(address_key(conn.peername))
+            conn.address_key = address_key(conn.peername)
+            conn.resume_reading()
+            conn.begin()
+        if self._closed:
+            return
+        if self._parked or self._crammed:
+            self._admission.wait_for_room(self)
+        elif self._suspended:
+            self._suspended = False
+            task = self.context.loop.create_task(self._resume())
+            self.context.tasks.add(task)
+            task.add_done_callback(self.context.tasks.discard)
+
+    def _refuse(self, conn: StreamConnection[Any], peer: Address, why: str) -> None:
+        conn.abort()
+        self._refused += 1
+        now = self.context.loop.time()
+        if now - self._refused_at >= REPORT_EVERY:
+            self._refused_at = now
+            self._report_refused(peer, why)
+
+    def _report_refused(self, peer: Address, why: str) -> None:
+        count, self._refused = self._refused, 0
+        self.context.events.emit(ConnectionRefused(self.endpoint.location, peer, why, count))
+
+    def _suspend(self) -> None:
+        self._admission.wait_for_room(self)
+        if self._suspended:
+            return
+        self._suspended = True
+        # Not now: this may run inside the accept callback of the very server it closes.
+        self.context.loop.call_soon(self._stop_accepting)
+        admission = self._admission
+        self.context.events.emit(AcceptSuspended(self.endpoint.location, admission.count, admission.limit))
+
+    def _stop_accepting(self) -> None:
+        if self._suspended:
+            self._close_servers()
+
+    async def _resume(self) -> None:
+        if self._suspended or self._closed or self._servers:
+            return
+        await self.start()
+        if self._closed or self._suspended:
+            self._close_servers()
+            return
+        self.context.events.emit(AcceptResumed(self.endpoint.location, self._admission.count))
+
+    def _close_servers(self) -> None:
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
+
+    # ---- the end -------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Accept no more. What is accepted and not admitted is closed. Idempotent."""
+        self._closed = True
+        self._close_servers()
+        for sock in self._sockets:
+            remove_unix_path(sock)
+            sock.close()
+        self._sockets.clear()
+        for conn in [*self._parked, *self._handshaking]:
+            conn.abort()
+        self._parked.clear()
+        if self._refused:
+            self._report_refused(None, "too many connections from one address")

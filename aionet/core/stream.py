@@ -1,0 +1,459 @@
+"""A stream connection: bytes <-> codec <-> handler, with all writes of a chunk, or of a tick, combined into one.
+
+The way of a chunk: ``data_received`` -> ``codec.feed`` once -> the handler for each message -> ``conn.write`` encodes
+and appends -> one ``transport.write``. No task, no timer, no log call and no clock is touched on the way. There is
+one class for each style, chosen at registration, so that a style costs nothing to those who do not use it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable, Hashable
+from types import SimpleNamespace
+from typing import Any, Final, TypeVar, cast
+
+from ..errors import ProtocolError
+from ..events import CloseReason, ConnectionClosed, ConnectionOpened, HandlerFailed
+from ..handler import Connection
+from .context import StreamContext
+from .flow import CLOSING, OutboundConnection
+
+__all__ = ["BatchConnection", "StreamConnection"]
+
+M = TypeVar("M")
+
+# Why a connection is not delivering messages just now: bits of ``_held``, beside CLOSING, which is for good.
+BY_HANDLER: Final = 2  # pause_reading()
+BY_OUTPUT: Final = 4  # the peer does not read our answers, so we do not read its questions
+BY_INBOX: Final = 8  # a coroutine lags behind
+
+_RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
+
+
+class StreamConnection(OutboundConnection[M]):
+    """One stream connection in callback style; also the base of the other styles.
+
+    It is the transport's protocol itself (by duck typing: ``asyncio.Protocol`` would add nothing but a base).
+    """
+
+    __slots__ = (
+        "_begun",
+        "_close_by",
+        "_eof",
+        "_feed",
+        "_on_message",
+        "_partial_at",
+        "_stash",
+        "_state",
+        "_taken",
+        "_taken_at",
+        "address_key",
+        "due",
+    )
+
+    def __init__(self, context: StreamContext[M]) -> None:
+        super().__init__(context)
+        codec = self._codec
+        self._feed: Callable[[bytes], list[M]] = self._feed_and_reply if codec.replies else codec.feed
+        self._on_message: Callable[[Connection[M], Any], Any] = context.on_message
+        self._stash: list[M] | None = None  # received, held back
+        self._begun = False
+        self._eof = False
+        self._state: Any = None
+        self._partial_at = self._taken_at = self._close_by = 0.0
+        self._taken = -1
+        self.due = -1
+        self.address_key: Hashable = None  # the door's: what this connection is counted by
+
+    # ---- the transport calls these -------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport_write = self._transport.write
+        door = self._context.door
+        if door is None or door.admit(self):
+            self.begin()
+
+    def begin(self) -> None:
+        """The door has let the connection in."""
+        context = self._context
+        if context.sets_water and self._transport is not None:
+            limits = context.limits
+            self._transport.set_write_buffer_limits(high=limits.high_water, low=limits.low_water)
+        self._begun = True
+        context.deadlines.watch(self, context.first_check())
+        self._heard_at = self._partial_at = self._taken_at = context.deadlines.now
+        context.connections.add(self)
+        if context.events.wants(ConnectionOpened):
+            context.events.emit(ConnectionOpened(context.name, self.peername))
+        self._start()
+
+    def data_received(self, data: bytes) -> None:
+        self.bytes_received += len(data)
+        self._heard_at = self._context.deadlines.now
+        try:
+            messages = self._feed(data)
+        except ProtocolError as fault:  # a codec that raises instead of setting it
+            self._codec.fault, messages = fault, []
+        except Exception as exc:
+            self._fail("codec.feed", exc)
+            return
+        if messages:
+            self._partial_at = 0.0
+            self.messages_received += len(messages)
+            if self._held:
+                self._hold_back(messages)
+            else:
+                self._deliver(messages)
+        elif not self._partial_at:
+            self._partial_at = self._heard_at
+        if self._codec.fault is not None:
+            self._meet_fault(self._codec.fault)
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        if self._held & CLOSING:
+            self._close_transport()
+            return False
+        if self._codec.fault is None:
+            try:
+                messages = self._codec.feed_eof()
+            except Exception as exc:
+                self._fail("codec.feed_eof", exc)
+                return False
+            if messages:
+                self.messages_received += len(messages)
+                if self._held:
+                    self._hold_back(messages)
+                else:
+                    self._deliver(messages)
+            if self._codec.fault is not None:
+                self._meet_fault(self._codec.fault)
+            elif not self._stash:
+                self._end_of_messages()
+        # True keeps our half open. TLS transports close whatever we answer, and warn about True.
+        return self._context.half_close and not self._lost
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._lost = True
+        self._held |= CLOSING
+        self._stash = None
+        self._out.clear()
+        self._out_size = 0
+        context = self._context
+        context.deadlines.forget(self)
+        if not self._begun:  # refused, parked, or its TLS handshake failed: no handler has heard of it
+            if context.door is not None:
+                context.door.leave_early(self)
+            return
+        if self._reason is None:
+            self._reason, self._exc = _reason_of(exc), exc
+        for group in tuple(self._groups or ()):
+            group.discard(self)
+        self._wake()
+        self._finish()
+
+    def pause_writing(self) -> None:
+        self._congested = True
+        if not self._held & BY_OUTPUT:
+            self._hold(BY_OUTPUT)
+
+    def resume_writing(self) -> None:
+        self._congested = False
+        self._wake()
+        if self._held & CLOSING:
+            return
+        self._release(BY_OUTPUT)
+        for group in tuple(self._groups or ()):
+            group.member_writable(self)
+        self._call("on_writable", self._context.on_writable, self)
+
+    # ---- delivery ------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._call("on_connect", self._context.on_connect, self)
+
+    def _deliver(self, messages: list[M]) -> None:
+        on_message = self._on_message
+        # A member of a group keeps the order of its own and the group's messages by the longer way: write_later.
+        self._corked = not self._groups
+        rest = iter(messages)
+        try:
+            for message in rest:
+                on_message(self, message)
+                if self._held:
+                    self._hold_back(list(rest))
+                    break
+        except Exception as exc:
+            self._corked = False
+            self._fail("on_message", exc)
+            return
+        self._corked = False
+        if self._out and not self._dirty:
+            self._flush()
+
+    def _hold_back(self, messages: list[M]) -> None:
+        if self._held & CLOSING or not messages:
+            return
+        if self._stash is None:
+            self._stash = messages
+        else:
+            self._stash += messages
+
+    def _hold(self, why: int) -> None:
+        if not self._held:
+            self._read(False)
+        self._held |= why
+
+    def _release(self, why: int) -> None:
+        if self._held & why:
+            self._held &= ~why
+            if not self._held:
+                self._context.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Nothing holds the connection back any more: deliver what was, then read again."""
+        if self._held:
+            return
+        stash, self._stash = self._stash, None
+        if stash:
+            self._deliver(stash)
+            if self._held:
+                return
+        if self._codec.fault is not None:
+            self._meet_fault(self._codec.fault)
+        elif self._eof:
+            self._end_of_messages()
+        else:
+            self._read(True)
+
+    def _read(self, on: bool) -> None:
+        """Start or stop reading, unless there is nothing to read any more: after EOF uvloop would read it again."""
+        transport = self._transport
+        if transport is not None and not self._eof and not transport.is_closing():
+            if on:
+                transport.resume_reading()
+            else:
+                transport.pause_reading()
+
+    def _end_of_messages(self) -> None:
+        if not self._held & CLOSING:
+            if self._reason is None and self._context.half_close is False:
+                self._reason = CloseReason.PEER_CLOSED
+            self._call("on_eof", self._context.on_eof, self)
+
+    def _meet_fault(self, fault: ProtocolError) -> None:
+        """The peer broke the grammar. What came before it is delivered first, if anything is held back."""
+        if self._held & CLOSING:
+            return
+        if self._stash:
+            return  # _go_on comes back here
+        self._call("on_fault", self._context.on_fault, self, fault)
+        self._close(CloseReason.FRAMING_ERROR, fault, linger=True)
+
+    def _feed_and_reply(self, data: bytes) -> list[M]:
+        messages = self._codec.feed(data)
+        answer = self._codec.data_to_send()
+        if answer:
+            self._write_later(answer)
+        return messages
+
+    def _call(self, where: str, callback: Callable[..., Any] | None, *args: Any) -> None:
+        """Call the user's code; its exception closes this connection, and nothing else."""
+        if callback is not None:
+            try:
+                callback(*args)
+            except Exception as exc:
+                self._fail(where, exc)
+
+    def _fail(self, where: str, exc: BaseException) -> None:
+        self._report(where, exc)
+        self._close(CloseReason.HANDLER_ERROR, exc, linger=self._stash is not None)
+
+    def _report(self, where: str, exc: BaseException) -> None:
+        self._context.events.emit(HandlerFailed(self._context.name, self.peername, where, exc))
+
+    # ---- ending --------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=bool(self._stash))
+
+    def abort(self, reason: CloseReason = CloseReason.LOCAL_CLOSED) -> None:
+        self._held |= CLOSING
+        self._corked = False
+        self._out.clear()
+        self._out_size = 0
+        self._stash = None
+        if self._reason is None:
+            self._reason = reason
+        self._wake()
+        if self._transport is not None and not self._lost:
+            self._transport.abort()
+
+    def end(self, reason: CloseReason) -> None:
+        """Close for a reason of the server's: what waits is still sent."""
+        self._close(reason, None, linger=False)
+
+    def _close(self, reason: CloseReason, exc: BaseException | None, *, linger: bool) -> None:
+        if self._held & CLOSING:
+            return
+        if self._reason is None:
+            self._reason, self._exc = reason, exc
+        if self._groups:
+            for group in self._groups:
+                group.settle_member(self)
+        self._corked = False
+        transport = self._transport
+        if transport is None or self._lost:
+            self._held |= CLOSING
+            return
+        if self._out:
+            self._flush()
+        if self._held & CLOSING:  # the flush found a slow consumer
+            return
+        was_held, self._held = self._held, CLOSING
+        self._stash = None
+        self._wake()
+        deadlines = self._context.deadlines
+        timeouts = self._context.timeouts
+        if linger and not self._eof and self._context.half_close:
+            # Closing with unread input resets the connection and destroys our last words on their way: so say that
+            # nothing more will come, and throw away what still comes, until the peer closes too (cf. nginx's
+            # lingering_close).
+            self._feed = _discard
+            self._close_by = deadlines.now + timeouts.linger
+            transport.write_eof()
+            if was_held:
+                self._read(True)
+        else:
+            self._close_by = deadlines.now + timeouts.send
+            transport.close()
+        deadlines.watch(self, self._close_by)
+
+    def _close_transport(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _finish(self) -> None:
+        """Gone: tell the handler, once, and whoever listens."""
+        context = self._context
+        assert self._reason is not None
+        if context.on_close is not None:
+            try:
+                context.on_close(self, self._reason, self._exc)
+            except Exception as exc:
+                self._report("on_close", exc)
+        if context.events.wants(ConnectionClosed):
+            context.events.emit(ConnectionClosed(context.name, self.peername, self._reason, self._exc, self.stats))
+        context.connections.discard(self)
+        if context.door is not None:
+            context.door.leave(self)
+
+    def drain(self) -> None:
+        """The server is leaving."""
+        if not self._held & CLOSING:
+            if self._reason is None:
+                self._reason = CloseReason.SHUTDOWN
+            self._call("on_drain", self._context.on_drain, self)
+
+    def check_deadlines(self, now: float) -> float | None:
+        timeouts = self._context.timeouts
+        transport = self._transport
+        if not self._begun or transport is None or self._lost:
+            self.abort(CloseReason.REFUSED)  # parked for too long, or the TLS handshake came to nothing
+            if transport is None:
+                self.connection_lost(None)
+            return None
+        if self._held & CLOSING:
+            waiting = transport.get_write_buffer_size()
+            if waiting and self.bytes_sent - waiting != self._taken:  # still being taken
+                self._taken, self._close_by = self.bytes_sent - waiting, now + timeouts.send
+            if now < self._close_by:
+                return self._close_by
+            transport.abort()
+            return None
+        first = not self.messages_received
+        if not self._partial_at and self._codec.buffered:
+            self._partial_at = now  # left over behind a complete message: counted from when it is first seen
+        if (first or self._codec.buffered) and not self._held:
+            since = now - self._partial_at
+            if since >= (timeouts.first_message if first else timeouts.message):
+                self._close(CloseReason.MESSAGE_TIMEOUT, None, linger=False)
+                return self._close_by
+        waiting = transport.get_write_buffer_size()
+        taken = self.bytes_sent - waiting
+        if not waiting or taken != self._taken:
+            self._taken, self._taken_at = taken, now
+        elif now - self._taken_at >= timeouts.send:
+            self.abort(CloseReason.SLOW_CONSUMER)
+            return None
+        if now - self._heard_at >= timeouts.idle:
+            self._close(CloseReason.IDLE_TIMEOUT, None, linger=False)
+            return self._close_by
+        return now + self._context.check_interval
+
+    async def send_eof(self) -> None:
+        self._check_open()
+        if not self._context.half_close:
+            self.close()
+            return
+        if self._out:
+            self._flush()
+        assert self._transport is not None
+        self._transport.write_eof()
+
+    async def receive(self) -> M:
+        raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")
+
+    # ---- looking -------------------------------------------------------------------------------
+
+    def pause_reading(self) -> None:
+        self._hold(BY_HANDLER)
+
+    def resume_reading(self) -> None:
+        self._release(BY_HANDLER)
+
+    @property
+    def state(self) -> Any:
+        if self._state is None:
+            self._state = SimpleNamespace()
+        return self._state
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self._state = value
+
+    def __repr__(self) -> str:
+        state = "closed" if self._lost else "closing" if self.closing else "open"
+        return f"<{type(self).__name__} {self._context.name} peer={self.peername} {state}>"
+
+
+class BatchConnection(StreamConnection[M]):
+    """The handler takes all messages of a chunk at once."""
+
+    __slots__ = ()
+
+    def _deliver(self, messages: list[M]) -> None:
+        self._corked = not self._groups
+        try:
+            self._on_message(self, messages)
+        except Exception as exc:
+            self._corked = False
+            self._fail("on_messages", exc)
+            return
+        self._corked = False
+        if self._out and not self._dirty:
+            self._flush()
+
+
+def _discard(data: bytes) -> list[Any]:
+    return []
+
+
+def _reason_of(exc: BaseException | None) -> CloseReason:
+    if exc is None:
+        return CloseReason.PEER_CLOSED
+    if isinstance(exc, OSError) and exc.errno in _RESETS:
+        return CloseReason.PEER_RESET
+    return CloseReason.TRANSPORT_ERROR
