@@ -40,15 +40,27 @@ def bytes_per_connection(server: Serving, steps: Sequence[int]) -> tuple[float, 
 
 
 def _open(port: int, number: int = 0) -> socket.socket:
+    """A connection that has exchanged one message."""
     try:
         connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    except OSError as error:
+        raise WrongReplies(f"idle connection {number} was not accepted: {error}") from None
+    try:
+        _exchange(connection, number)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _exchange(connection: socket.socket, number: int) -> None:
+    try:
         connection.sendall(MESSAGE)
         reply = connection.recv(len(MESSAGE), socket.MSG_WAITALL)
     except OSError as error:
         raise WrongReplies(f"idle connection {number} was not served: {error}") from None
     if reply != MESSAGE:
         raise WrongReplies(f"idle connection {number}: {len(reply)} bytes came back, not what was sent")
-    return connection
 
 
 def _settled_rss(server: Serving) -> int:

@@ -9,7 +9,7 @@ import selectors
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ ROOT = Path(__file__).parent.parent
 """Where ``python -m benchmarks.peers.NAME`` and ``python -m aionet`` are found without being installed."""
 
 START_SECONDS = 20.0
+END_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +118,15 @@ def quiet_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MALLOC_"))}
 
 
-def pinned_to(core: int) -> Callable[[], None]:
-    """For ``preexec_fn``: run the new process, with all threads it will have, on one core.
-
-    Between fork and exec; safe because the runner has one thread.
-    """
-
-    def pin() -> None:
-        os.sched_setaffinity(0, {core})
-
-    return pin
+@contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """Processes started meanwhile run, with all threads they will have, on this core: they inherit it from us."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextmanager
@@ -138,16 +138,16 @@ def serving(command: Sequence[str], core: int) -> Iterator[Serving]:
     """
     with tempfile.TemporaryFile("w+") as said:
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=said,
-                text=True,
-                cwd=ROOT,
-                env=quiet_environment(),
-                preexec_fn=pinned_to(core),
-            )
+            with pinned(core):
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                    text=True,
+                    cwd=ROOT,
+                    env=quiet_environment(),
+                )
         except OSError as error:
             raise Unavailable(f"cannot start {command[0]}: {error.strerror}") from None
         with process:
@@ -159,9 +159,18 @@ def serving(command: Sequence[str], core: int) -> Iterator[Serving]:
 
 
 def run_load(
-    server: Serving, shape: LoadShape, *, core: int, warmup: float, duration: float, refill: str = "batch"
+    server: Serving,
+    shape: LoadShape,
+    *,
+    core: int,
+    warmup: float,
+    duration: float,
+    refill: str = "batch",
+    stall: float = 5.0,
 ) -> LoadResult:
     """Put load on a server and check its replies.
+
+    Times are in seconds: ``warmup`` is not counted, ``duration`` is; after ``stall`` without a reply it gives up.
 
     Raises:
         WrongReplies: a reply was wrong, missing, or too much.
@@ -169,14 +178,10 @@ def run_load(
     """
     command = [str(compiled("load")), "--port", str(server.port), "--server-pid", str(server.pid), *shape.arguments()]
     command += ["--warmup", str(warmup), "--duration", str(duration), "--refill", refill]
-    result = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=warmup + duration + 60,
-        preexec_fn=pinned_to(core),
-    )
+    command += ["--stall", str(stall)]
+    patience = warmup + duration + stall + 60
+    with pinned(core):
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience)
     if result.returncode not in (0, 1):
         raise MeasureError(result.stderr.strip() or f"the load generator ended with code {result.returncode}")
     told = json.loads(result.stdout)
@@ -195,8 +200,10 @@ def _wait_ready(stdout: IO[str], said: IO[str]) -> int:
             raise Unavailable(f"it was not ready within {START_SECONDS:.0f} s")
     line = stdout.readline()
     word, _, place = line.strip().partition(" ")
-    if word != "ready":
+    if not word:
         raise Unavailable(_last_line(said) or "it ended without a word")
+    if word != "ready":
+        raise Unavailable(f"it said {line.strip()!r} instead of 'ready HOST:PORT'")
     return int(place.rpartition(":")[2])
 
 
@@ -209,6 +216,6 @@ def _last_line(said: IO[str]) -> str:
 def _end(process: subprocess.Popen[str]) -> None:
     process.terminate()
     try:
-        process.wait(5)
+        process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()

@@ -1,7 +1,7 @@
 /* A closed-loop load generator for echo servers: bytes (raw) or lines.
  *
  *   load --port N [--host 127.0.0.1] [--connections 64] [--size 1024] [--pipeline 1] [--lines]
- *        [--refill batch|sliding] [--warmup SECONDS] [--duration SECONDS] [--server-pid PID]
+ *        [--refill batch|sliding] [--warmup SECONDS] [--duration SECONDS] [--stall SECONDS] [--server-pid PID]
  *
  * Each connection keeps at most PIPELINE messages of SIZE bytes in flight. With --refill batch (the default) the next
  * PIPELINE messages leave, in one send, when all replies to the last ones have come, as redis-benchmark -P does. With
@@ -10,6 +10,8 @@
  * Every message is different (its number and its connection's stand at its front), and every byte of every reply is
  * compared with what was sent; at the end nothing may be missing and nothing may be left over. With --lines the last
  * byte of a message is LF and no other byte is.
+ *
+ * A server that sends no reply at all for --stall seconds (5) is given up.
  *
  * Counted is what comes between the end of the warm-up and the end of the duration. With --server-pid the CPU time
  * of that process (all threads, user and system, from /proc/PID/task/TID/schedstat) over the same window is reported.
@@ -37,7 +39,6 @@
 #include <unistd.h>
 
 enum { HEADER = 16, MAX_EVENTS = 512 };
-static const double STALL_SECONDS = 5.0;
 
 typedef struct {
     int fd;
@@ -59,7 +60,7 @@ typedef struct {
 static const char *host = "127.0.0.1";
 static int port, lines, sliding;
 static long connections = 64, size = 1024, pipeline = 1, server_pid = -1;
-static double warmup = 0.5, duration = 2.0;
+static double warmup = 0.5, duration = 2.0, stall = 5.0;
 
 static int epoll_fd, stopping;
 static uint64_t total_messages;
@@ -244,8 +245,8 @@ static int run(connection *all, double until) {
         if (total_messages != progress) {
             progress = total_messages;
             progress_at = t;
-        } else if (t - progress_at > STALL_SECONDS) {
-            return fail("no reply for %.0f s, %llu outstanding", STALL_SECONDS, (unsigned long long)outstanding(all));
+        } else if (t - progress_at > stall) {
+            return fail("no reply for %g s, %llu outstanding", stall, (unsigned long long)outstanding(all));
         }
     }
     return 0;
@@ -272,7 +273,7 @@ static void read_arguments(int argc, char **argv) {
     static const struct option options[] = {
         {"host", 1, 0, 'h'},     {"port", 1, 0, 'p'},   {"connections", 1, 0, 'c'}, {"size", 1, 0, 's'},
         {"pipeline", 1, 0, 'n'}, {"lines", 0, 0, 'l'},  {"refill", 1, 0, 'r'},      {"warmup", 1, 0, 'w'},
-        {"duration", 1, 0, 'd'}, {"server-pid", 1, 0, 'P'}, {0, 0, 0, 0}};
+        {"duration", 1, 0, 'd'}, {"server-pid", 1, 0, 'P'}, {"stall", 1, 0, 'S'},        {0, 0, 0, 0}};
     int option, which = 0;
     while ((option = getopt_long(argc, argv, "", options, &which)) != -1) {
         const char *name = options[which].name;
@@ -285,6 +286,7 @@ static void read_arguments(int argc, char **argv) {
         case 'l': lines = 1; break;
         case 'w': warmup = number(name, optarg, 0, 3600); break;
         case 'd': duration = number(name, optarg, 0.01, 3600); break;
+        case 'S': stall = number(name, optarg, 0.01, 3600); break;
         case 'P': server_pid = (long)number(name, optarg, 1, 1 << 30); break;
         case 'r':
             if (strcmp(optarg, "batch") && strcmp(optarg, "sliding"))
