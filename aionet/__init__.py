@@ -1,3 +1,69 @@
-"""aionet: the server framework for protocols that are not HTTP."""
+"""aionet: the server framework for protocols that are not HTTP.
+
+::
+
+    from aionet import LineCodec, Router, StreamHandler, run
+
+    class Shout(StreamHandler):
+        codec = LineCodec()
+
+        def on_message(self, conn, line):
+            conn.write(line.upper())
+
+    router = Router()
+    router.add("tcp://127.0.0.1:7000", Shout())
+    run(router)
+"""
+
+from . import errors, events
+from .client import connect, open_datagram
+from .codecs import (
+    FixedSizeCodec,
+    JsonCodec,
+    LengthPrefixCodec,
+    LineCodec,
+    NetstringCodec,
+    RawCodec,
+    VarintCodec,
+)
+from .core.group import Group
+from .endpoint import Endpoint
+from .errors import AionetError
+from .events import CloseReason
+from .handler import Codec, Connection, DatagramHandler, DatagramPort, StreamHandler
+from .limits import Limits, Timeouts
+from .routing import Route, Router
+from .running import run
+from .server import Server, ServerState
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AionetError",
+    "CloseReason",
+    "Codec",
+    "Connection",
+    "DatagramHandler",
+    "DatagramPort",
+    "Endpoint",
+    "FixedSizeCodec",
+    "Group",
+    "JsonCodec",
+    "LengthPrefixCodec",
+    "Limits",
+    "LineCodec",
+    "NetstringCodec",
+    "RawCodec",
+    "Route",
+    "Router",
+    "Server",
+    "ServerState",
+    "StreamHandler",
+    "Timeouts",
+    "VarintCodec",
+    "connect",
+    "errors",
+    "events",
+    "open_datagram",
+    "run",
+]

@@ -471,7 +471,7 @@ def datagram_style(handler: object) -> DatagramStyle:
 def _is_coroutine_callable(handler: object) -> bool:
     if isinstance(handler, type):
         return False
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(type(handler), "__call__", None))
 
 
 def _refuse_async(cls: type, base: type, allowed: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -34,9 +34,10 @@ class Admission:
     Attributes:
         count: Connections admitted and not gone.
         limit: How many there may be.
+        on_empty: Called when the last one is gone.
     """
 
-    __slots__ = ("_addresses", "_parent", "_per_address", "_waiting", "count", "limit")
+    __slots__ = ("_addresses", "_parent", "_per_address", "_waiting", "count", "limit", "on_empty")
 
     def __init__(self, limit: int, per_address: int, parent: Admission | None = None) -> None:
         self.count = 0
@@ -45,6 +46,7 @@ class Admission:
         self._parent = parent
         self._addresses: dict[Hashable, int] = {}
         self._waiting: list[Waiting] = []
+        self.on_empty: Callable[[], None] | None = None
 
     @property
     def full(self) -> bool:
@@ -78,6 +80,8 @@ class Admission:
                 del self._addresses[key]
         if self._parent is not None:
             self._parent.remove(key)
+        if not self.count and self.on_empty is not None:
+            self.on_empty()
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             for listener in waiting:

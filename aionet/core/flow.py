@@ -256,11 +256,13 @@ class OutboundConnection(Connection[M]):
 
     @property
     def peername(self) -> Address:
-        return self._extra("peername")
+        name: Address = self._extra("peername")
+        return name
 
     @property
     def sockname(self) -> Address:
-        return self._extra("sockname")
+        name: Address = self._extra("sockname")
+        return name
 
     @property
     def tls(self) -> TLSFacts | None:

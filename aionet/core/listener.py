@@ -18,7 +18,7 @@ from ..events import AcceptResumed, AcceptSuspended, Address, ConnectionRefused
 from .admission import Admission, address_key
 from .connections import connection_factory
 from .context import StreamContext
-from .sockets import bind_stream, bound_endpoint, remove_unix_path
+from .sockets import UnixFile, bind_stream
 from .stream import StreamConnection
 
 __all__ = ["StreamListener"]
@@ -48,6 +48,7 @@ class StreamListener:
         self._backlog = int(endpoint.options.get("backlog", backlog))
         self._make = connection_factory(context)
         self._sockets: list[socket.socket] = []
+        self._files: list[UnixFile] = []
         self._servers: list[asyncio.AbstractServer] = []
         self._parked: deque[StreamConnection[Any]] = deque()
         self._handshaking: set[StreamConnection[Any]] = set()
@@ -64,6 +65,7 @@ class StreamListener:
             BindError: the system refused.
         """
         self._sockets = await bind_stream(self.endpoint, backlog=self._backlog)
+        self._files = [file for sock in self._sockets if (file := UnixFile.of(sock)) is not None]
 
     async def start(self) -> None:
         """Begin to accept."""
@@ -73,7 +75,7 @@ class StreamListener:
     @property
     def addresses(self) -> list[Endpoint]:
         """What is bound, with real ports."""
-        return [bound_endpoint(self.endpoint, sock) for sock in self._sockets]
+        return [_bound(self.endpoint, sock) for sock in self._sockets]
 
     async def _serve(self, sock: socket.socket) -> asyncio.AbstractServer:
         # A duplicate: closing it suspends accepting, while the kernel goes on queueing on the original. (Closing
@@ -208,8 +210,10 @@ class StreamListener:
         """Accept no more. What is accepted and not admitted is closed. Idempotent."""
         self._closed = True
         self._close_servers()
+        if self.endpoint.scheme == "unix":
+            for file in self._files:
+                file.remove()
         for sock in self._sockets:
-            remove_unix_path(sock)
             sock.close()
         self._sockets.clear()
         for conn in [*self._parked, *self._handshaking]:
@@ -217,3 +221,13 @@ class StreamListener:
         self._parked.clear()
         if self._refused:
             self._report_refused(None, "too many connections from one address")
+
+
+def _bound(endpoint: Endpoint, sock: socket.socket) -> Endpoint:
+    if endpoint.scheme == "unix":
+        return endpoint
+    name = sock.getsockname()
+    if isinstance(name, tuple):
+        scheme = "tcp" if endpoint.scheme == "fd" else endpoint.scheme
+        return Endpoint(scheme, str(name[0]), int(name[1]), options=endpoint.options)
+    return Endpoint("unix", path=str(name)) if name else endpoint

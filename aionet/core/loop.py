@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from ..errors import ConfigError
+from .deadlines import Deadlines
 
 try:
     import uvloop
@@ -75,7 +76,7 @@ class LoopShared:
     from outside its own chunk marks itself dirty here, and everything dirty is flushed once, at the end of the tick.
     """
 
-    __slots__ = ("_dirty", "_loop", "_scheduled", "_speaker", "_speakers", "buffer", "is_uvloop")
+    __slots__ = ("_dirty", "_loop", "_scheduled", "_speaker", "_speakers", "buffer", "client_deadlines", "is_uvloop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -83,6 +84,7 @@ class LoopShared:
         self._scheduled = False
         self._speakers: list[Speaker] = []
         self._speaker: Speaker | None = None  # the last of them
+        self.client_deadlines: Deadlines | None = None
         self.is_uvloop = loop_name(loop) == "uvloop"
         self.buffer: memoryview | None = None if self.is_uvloop else memoryview(bytearray(READ_BUFFER))
 

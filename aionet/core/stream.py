@@ -95,7 +95,8 @@ class StreamConnection(OutboundConnection[M]):
         try:
             messages = self._feed(data)
         except ProtocolError as fault:  # a codec that raises instead of setting it
-            self._codec.fault, messages = fault, []
+            self._codec.fault = fault  # type: ignore[misc]
+            messages = []
         except Exception as exc:
             self._fail("codec.feed", exc)
             return

@@ -1,0 +1,61 @@
+"""A client's stream connection."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any, Final, TypeVar
+
+from ..core.connecting import open_stream
+from ..endpoint import Endpoint
+from ..errors import ConnectTimeout
+from ..handler import CodecSource, Connection
+from ..limits import Limits, Timeouts
+from .opening import Opening
+
+__all__ = ["CLIENT_TIMEOUTS", "connect"]
+
+M = TypeVar("M")
+
+CLIENT_TIMEOUTS: Final = Timeouts(first_message=math.inf, message=math.inf, idle=math.inf)
+"""A client chose its peer and may wait for it as long as it likes: only sending and closing have deadlines."""
+
+
+def connect(
+    endpoint: str | Endpoint,
+    *,
+    codec: CodecSource[M] | None = None,
+    timeout: float = 10.0,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    timeouts: Timeouts = CLIENT_TIMEOUTS,
+    ssl_context: Any = None,
+) -> Opening[Connection[M]]:
+    """Connect: ``async with connect("tcp://127.0.0.1:7000", codec=LineCodec()) as conn``, or ``await`` it.
+
+    Of a name with several addresses, all are tried (Happy Eyeballs, RFC 8305). With ``tls://`` the certificate and
+    the name are verified unless the endpoint says ``verify=0``.
+
+    Args:
+        endpoint: ``tcp://``, ``tls://`` or ``unix://``.
+        codec: As on a server; left out, messages are chunks of bytes as they come.
+        timeout: Seconds for everything up to the connection: look-up, connect, TLS.
+        limits: Water marks of this connection.
+        timeouts: Its deadlines; by default none for what is received.
+        ssl_context: An ``ssl.SSLContext`` instead of one made from the endpoint's options.
+
+    Raises:
+        EndpointError: the endpoint does not parse, or cannot be connected to.
+        TLSConfigError: a certificate or CA file named in it.
+        ConnectError: it could not be reached, or TLS was refused.
+        ConnectTimeout: not within ``timeout``.
+    """
+    where = Endpoint.parse(endpoint)
+
+    async def open_() -> Connection[M]:
+        try:
+            async with asyncio.timeout(timeout):
+                return await open_stream(where, codec, limits=limits, timeouts=timeouts, ssl_context=ssl_context)
+        except TimeoutError as exc:
+            raise ConnectTimeout(f"cannot reach {where.location}: no answer within {timeout:g} s") from exc
+
+    return Opening(open_)

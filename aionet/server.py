@@ -1,0 +1,345 @@
+"""A server: its routes bound all or not at all, served, drained, gone.
+
+This file owns the life of a server; it is the table below, and no state is changed anywhere else::
+
+    NEW -> STARTING -> SERVING -> DRAINING -> CLOSED
+              |                                 ^
+              +----- could not start -----------+
+
+The order of leaving: close the listeners, tell every connection (``on_drain``), wait up to the drain deadline,
+abort the rest, report who was cut. It ends in bounded time whatever handlers do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import math
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Final, Self
+
+from .core.admission import Admission, descriptor_budget
+from .core.context import StreamContext
+from .core.coroutine import CoroutineConnection
+from .core.datagram import UDPPort, listen_datagram
+from .core.deadlines import Deadlines
+from .core.listener import StreamListener
+from .core.stream import StreamConnection
+from .core.tls import server_context
+from .endpoint import Endpoint
+from .errors import ConfigError, ServerStateError
+from .events import Address, CloseReason, DrainFinished, Events, ListenerStarted, ServerStateChanged
+from .handler import StreamHandler
+from .limits import Limits, Timeouts
+from .observe.logging import LogObserver
+from .routing import Route, Router
+
+__all__ = ["Server", "ServerState"]
+
+
+class ServerState(enum.Enum):
+    """Where a server is in its life."""
+
+    NEW = "new"
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    CLOSED = "closed"
+
+
+TRANSITIONS: Final = {
+    ServerState.NEW: {ServerState.STARTING, ServerState.CLOSED},
+    ServerState.STARTING: {ServerState.SERVING, ServerState.CLOSED},
+    ServerState.SERVING: {ServerState.DRAINING, ServerState.CLOSED},
+    ServerState.DRAINING: {ServerState.CLOSED},
+    ServerState.CLOSED: set[ServerState](),
+}
+
+LAST_WORDS: Final = 1.0
+"""Seconds that tasks cancelled at the drain deadline have to end. A handler that swallows the cancellation is left
+behind: a server must not hang on it."""
+
+
+class Server:
+    """Serves a router's routes on the running event loop.
+
+    ::
+
+        async with Server(router) as server:
+            print(server.addresses)
+            await server.wait_closed()
+
+    It installs no signal handler and configures no logging: that is :func:`aionet.run`'s, and the command's. What
+    goes wrong is reported to :attr:`events`, and by default from there to ``logging.getLogger("aionet")``.
+
+    Args:
+        router: The routes, looked at once, at the start.
+        limits: For all routes that do not say otherwise; its ``max_connections`` counts all of them together.
+        timeouts: For all routes that do not say otherwise.
+        drain_timeout: Seconds for connections to end at :meth:`drain`.
+        log: Whether to hand events to ``logging``.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+        drain_timeout: float = 10.0,
+        log: bool = True,
+    ) -> None:
+        if not drain_timeout >= 0:
+            raise ConfigError(f"drain_timeout must be a number of seconds, not {drain_timeout!r}")
+        self.router = router
+        self.limits = limits
+        self.timeouts = timeouts
+        self.drain_timeout = drain_timeout
+        self.events = Events()
+        self._log = log
+        self._state = ServerState.NEW
+        self._listeners: list[StreamListener] = []
+        self._ports: list[UDPPort] = []
+        self._addresses: list[Endpoint] = []
+        self._admission: Admission | None = None
+        self._deadlines: Deadlines | None = None
+        self._hurry: asyncio.Event | None = None  # set: nobody shall wait for connections any more
+        self._closed: asyncio.Event | None = None
+
+    # ---- looking -------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ServerState:
+        """Where the server is in its life."""
+        return self._state
+
+    @property
+    def addresses(self) -> tuple[Endpoint, ...]:
+        """What is bound, with real ports, in the order of the routes. A name may be bound at several addresses."""
+        return tuple(self._addresses)
+
+    @property
+    def connections(self) -> int:
+        """Stream connections open now."""
+        return self._admission.count if self._admission is not None else 0
+
+    # ---- starting ------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bind every route, then serve.
+
+        All or nothing: if one endpoint cannot be bound, nothing stays bound and the server is closed.
+
+        Raises:
+            ConfigError: a route that cannot be: a certificate, a codec, no routes at all.
+            BindError: an endpoint could not be bound; the message names it and the cause.
+            ServerStateError: it was started before.
+        """
+        self._go(ServerState.STARTING)
+        try:
+            await self._open()
+        except BaseException:
+            self._close_listeners()
+            self._finish()
+            raise
+        self._go(ServerState.SERVING)
+
+    async def _open(self) -> None:
+        routes = self.router.routes
+        if not routes:
+            raise ConfigError("the router has no routes", hint="router.add('tcp://127.0.0.1:7000', MyHandler())")
+        loop = asyncio.get_running_loop()
+        self._hurry, self._closed = asyncio.Event(), asyncio.Event()
+        if self._log:
+            LogObserver(self.events)
+        shortest = min(_timeouts_of(route, self.timeouts).shortest for route in routes)
+        self._deadlines = Deadlines(loop, resolution=min(max(shortest / 8, 0.01), 0.5))
+        budget = descriptor_budget(self.limits)
+        self._admission = Admission(budget.connections, self.limits.max_connections_per_address)
+        for route in routes:
+            if route.endpoint.is_datagram:
+                ports = await listen_datagram(route.endpoint, route.handler, events=self.events, route=route.name)
+                self._ports += ports
+                bound = [_datagram_address(route.endpoint, port) for port in ports]
+            else:
+                listener = self._make_listener(route, loop, budget.backlog)
+                await listener.bind()
+                self._listeners.append(listener)
+                bound = listener.addresses
+            self._addresses += bound
+            for endpoint in bound:
+                self.events.emit(ListenerStarted(endpoint.location, route.name))
+        for listener in self._listeners:
+            await listener.start()
+
+    def _make_listener(self, route: Route, loop: asyncio.AbstractEventLoop, backlog: int) -> StreamListener:
+        assert self._deadlines is not None
+        assert self._admission is not None
+        ssl_context = None
+        if route.endpoint.scheme == "tls":
+            ssl_context = route.ssl_context or server_context(route.endpoint)
+        handler = route.handler
+        limits = route.limits or (handler.limits if isinstance(handler, StreamHandler) else None)
+        context: StreamContext[Any] = StreamContext(
+            route.name,
+            handler,
+            route.codec or (handler.codec if isinstance(handler, StreamHandler) else None),
+            loop=loop,
+            events=self.events,
+            deadlines=self._deadlines,
+            limits=limits or self.limits,
+            timeouts=_timeouts_of(route, self.timeouts),
+            half_close=ssl_context is None,
+        )
+        admission = self._admission
+        if limits is not None:
+            admission = Admission(limits.max_connections, limits.max_connections_per_address, parent=admission)
+        return StreamListener(route.endpoint, context, admission, ssl_context=ssl_context, backlog=backlog)
+
+    # ---- leaving -------------------------------------------------------------------------------
+
+    async def drain(self, timeout: float | None = None) -> DrainFinished:
+        """Leave: accept no more, tell every connection, wait for them, cut the rest.
+
+        :meth:`abort` from another task ends the waiting at once. Cancelled, it aborts.
+
+        Args:
+            timeout: Seconds to wait, instead of ``drain_timeout``.
+
+        Returns:
+            How long it took, and the peers whose connections were cut.
+
+        Raises:
+            ServerStateError: the server is not serving.
+        """
+        self._go(ServerState.DRAINING)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        cut: tuple[Address, ...] = ()
+        try:
+            self._close_listeners()
+            for conn in self._connections():
+                conn.drain()
+            await self._wait_gone(self.drain_timeout if timeout is None else timeout)
+        finally:
+            cut = self._cut()
+            try:
+                await self._last_words()
+            finally:
+                self._finish()
+        finished = DrainFinished(loop.time() - started, cut)
+        self.events.emit(finished)
+        return finished
+
+    async def abort(self) -> None:
+        """Leave at once: every connection is cut. While a :meth:`drain` is waiting, that one ends. Idempotent."""
+        if self._state is ServerState.DRAINING:
+            assert self._hurry is not None
+            self._hurry.set()
+            await self.wait_closed()
+        elif self._state is ServerState.SERVING:
+            await self.drain(0)
+        elif self._state is ServerState.NEW:
+            self._go(ServerState.CLOSED)
+
+    async def wait_closed(self) -> None:
+        """Wait until the server is closed. Returns at once if it never started."""
+        if self._closed is not None:
+            await self._closed.wait()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._state is ServerState.SERVING:
+            await self.drain()
+        else:
+            await self.wait_closed()
+
+    def _connections(self) -> Iterator[StreamConnection[Any]]:
+        for listener in self._listeners:
+            yield from list(listener.context.connections)  # type: ignore[misc]
+
+    async def _wait_gone(self, timeout: float) -> None:
+        """Wait until no connection and no datagram port is left, at most ``timeout`` seconds, or until ``abort``."""
+        assert self._hurry is not None
+        gone = asyncio.ensure_future(self._gone())
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        try:
+            await asyncio.wait(
+                {gone, hurry},
+                timeout=timeout if timeout < math.inf else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            gone.cancel()
+            hurry.cancel()
+
+    async def _gone(self) -> None:
+        assert self._admission is not None
+        for port in self._ports:
+            await port.wait_closed()
+        if self._admission.count:
+            empty = asyncio.Event()
+            self._admission.on_empty = empty.set
+            await empty.wait()
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        for port in self._ports:
+            port.drain()
+
+    def _cut(self) -> tuple[Address, ...]:
+        cut = []
+        for conn in self._connections():
+            cut.append(conn.peername)
+            conn.abort(CloseReason.SHUTDOWN)
+            if isinstance(conn, CoroutineConnection):
+                conn.cancel()
+        return tuple(cut)
+
+    async def _last_words(self) -> None:
+        """Let what was aborted call ``on_close``, and cancelled tasks end, for a bounded time."""
+        tasks = {task for listener in self._listeners for task in listener.context.tasks}
+        for task in tasks:
+            task.cancel()
+        for port in self._ports:
+            port.close()
+        gone = asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait({gone, *tasks}, timeout=LAST_WORDS)
+        finally:
+            gone.cancel()
+
+    def _finish(self) -> None:
+        if self._deadlines is not None:
+            self._deadlines.stop()
+        self._go(ServerState.CLOSED)
+        if self._closed is not None:
+            self._closed.set()
+
+    def _go(self, new: ServerState) -> None:
+        old = self._state
+        if new not in TRANSITIONS[old]:
+            raise ServerStateError(
+                f"a server that is {old.value} cannot become {new.value}",
+                hint="make a new Server" if old is ServerState.CLOSED else None,
+            )
+        self._state = new
+        self.events.emit(ServerStateChanged(old.value, new.value))
+
+
+def _timeouts_of(route: Route, default: Timeouts) -> Timeouts:
+    own = route.handler.timeouts if isinstance(route.handler, StreamHandler) else None
+    return route.timeouts or own or default
+
+
+def _datagram_address(endpoint: Endpoint, port: UDPPort) -> Endpoint:
+    name = port.sockname
+    assert isinstance(name, tuple)
+    return Endpoint(endpoint.scheme, str(name[0]), int(name[1]), options=endpoint.options)
