@@ -23,7 +23,7 @@ LINES = LoadShape(connections=64, size=64, pipeline=16, lines=True)
 class Settings:
     """How long and how often. Durations in seconds."""
 
-    rounds: int = 7
+    rounds: int = 6
     warmup: float = 0.5
     duration: float = 2.5
     idle_steps: tuple[int, ...] = (0, 2000, 5000, 10_000)
@@ -34,7 +34,7 @@ class Settings:
 
 
 QUICK = Settings(
-    rounds=5, warmup=0.3, duration=0.8, idle_steps=(0, 1000, 2500, 5000), idle_rounds=3, start_rounds=5, extras=False
+    rounds=6, warmup=0.3, duration=0.7, idle_steps=(0, 1000, 2500, 5000), idle_rounds=3, start_rounds=5, extras=False
 )
 
 
@@ -174,6 +174,7 @@ def _under_load(
         details = {
             "messages/s": result.messages / result.seconds,
             "server core": result.server_cpu / result.seconds,
+            "waited": result.server_waited / result.seconds,
             "load core": result.load_cpu / result.seconds,
         }
         return Sample(value(result), details)

@@ -81,12 +81,14 @@ class LoadResult:
         messages: Replies received and found right.
         seconds: Length of the window.
         server_cpu: Seconds of CPU time the server used, user and system, all threads.
-        load_cpu: Likewise the load generator itself.
+        server_waited: Seconds it was ready to run and another process had its core.
+        load_cpu: Seconds of CPU time of the load generator itself.
     """
 
     messages: int
     seconds: float
     server_cpu: float
+    server_waited: float
     load_cpu: float
 
 
@@ -189,7 +191,13 @@ def run_load(
         raise WrongReplies(told["error"])
     if told["server_cpu_seconds"] is None:
         raise MeasureError("the kernel does not tell the CPU time of a process (/proc/PID/task/TID/schedstat)")
-    return LoadResult(told["messages"], told["seconds"], told["server_cpu_seconds"], told["load_cpu_seconds"])
+    return LoadResult(
+        messages=told["messages"],
+        seconds=told["seconds"],
+        server_cpu=told["server_cpu_seconds"],
+        server_waited=told["server_waited_seconds"],
+        load_cpu=told["load_cpu_seconds"],
+    )
 
 
 def _wait_ready(stdout: IO[str], said: IO[str]) -> int:

@@ -10,9 +10,10 @@ from benchmarks.measuring import Figure, Goal, Role, Row
 
 __all__ = ["as_json", "environment_block", "table"]
 
-DETAILS = ("messages/s", "server core", "load core")
-SATURATED = 0.9
-SHARES = frozenset({"server core", "load core"})
+DETAILS = ("messages/s", "server core", "waited", "load core")
+SHARES = frozenset({"server core", "waited", "load core"})
+DISTURBED = 0.05
+BUSY = 0.9
 
 
 def number(value: float) -> str:
@@ -39,8 +40,7 @@ def table(figure: Figure, rows: Sequence[Row]) -> str:
     text = [f"{figure.key}: {figure.title}", f"  {figure.unit}" + (f"; ratio to {base}" if base else "")]
     text += _aligned([header, *lines])
     text += [f"  {row.subject.label}: not measured: {row.problem}" for row in rows if row.problem]
-    if any((row.detail("server core") or 1) < SATURATED for row in rows):
-        text.append("  server core below 90 %: the load could not keep it busy; its cost a message still counts")
+    text += [f"  {warning}" for warning in _warnings(rows)]
     if any(row.close for row in rows):
         text.append("  (close): the interval, or the spread, contains the goal; another run may say otherwise")
     text += [f"  {note}" for note in figure.notes]
@@ -58,6 +58,16 @@ def as_json(figure: Figure, rows: Sequence[Row]) -> dict[str, Any]:
         "notes": list(figure.notes),
         "rows": [_row_json(row) for row in rows],
     }
+
+
+def _warnings(rows: Sequence[Row]) -> list[str]:
+    """What makes a measurement under load doubtful."""
+    waited = [row.detail("waited") or 0 for row in rows]
+    if any(share > DISTURBED for share in waited):
+        return ["waited: other processes had the server's core meanwhile; measure again when the machine is idle"]
+    if any((row.detail("server core") or 1) < BUSY for row in rows):
+        return ["server core below 90 %: the load could not keep it busy; its cost a message still counts"]
+    return []
 
 
 def _row_json(row: Row) -> dict[str, Any]:

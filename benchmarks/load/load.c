@@ -14,7 +14,8 @@
  * A server that sends no reply at all for --stall seconds (5) is given up.
  *
  * Counted is what comes between the end of the warm-up and the end of the duration. With --server-pid the CPU time
- * of that process (all threads, user and system, from /proc/PID/task/TID/schedstat) over the same window is reported.
+ * of that process (all threads, user and system, from /proc/PID/task/TID/schedstat) over the same window is reported, and
+ * the time it waited for its core while another process had it.
  *
  * One JSON object on one line goes to stdout. Exit codes: 0 all replies right; 1 a wrong, missing or surplus reply, or
  * a connection closed early (the object's "error" says what); 2 usage; 3 could not connect or set up.
@@ -53,7 +54,7 @@ typedef struct {
 
 typedef struct {
     double wall, own_cpu;
-    long long server_ns;
+    double server_cpu, server_waited; /* seconds; negative where the kernel does not tell */
     uint64_t messages;
 } snapshot;
 
@@ -100,30 +101,36 @@ static double own_cpu(void) {
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
 }
 
-/* Nanoseconds on a CPU of all threads of the server; -1 where the kernel does not tell. The file of the process itself
- * counts its main thread alone; /proc/PID/stat counts in ticks of 4 or 10 ms. */
-static long long server_cpu(void) {
+/* Seconds all threads of the server were on a CPU, and seconds they were ready to run while something else had it. The
+ * file of the process itself counts its main thread alone; /proc/PID/stat counts in ticks of 4 or 10 ms. */
+static void look_at_server(snapshot *s) {
     char path[320];
-    long long sum = 0, ns;
+    double ran = 0, waited = 0, thread_ran, thread_waited;
     struct dirent *entry;
-    if (server_pid < 0) return -1;
-    snprintf(path, sizeof path, "/proc/%ld/task", server_pid);
-    DIR *tasks = opendir(path);
-    if (!tasks) return -1;
-    while ((entry = readdir(tasks))) {
+    DIR *tasks = NULL;
+    if (server_pid > 0) {
+        snprintf(path, sizeof path, "/proc/%ld/task", server_pid);
+        tasks = opendir(path);
+    }
+    while (tasks && (entry = readdir(tasks))) {
         if (entry->d_name[0] == '.') continue;
         snprintf(path, sizeof path, "/proc/%ld/task/%s/schedstat", server_pid, entry->d_name);
         FILE *file = fopen(path, "r");
         if (!file) continue;
-        if (fscanf(file, "%lld", &ns) == 1) sum += ns;
+        if (fscanf(file, "%lf %lf", &thread_ran, &thread_waited) == 2) {
+            ran += thread_ran * 1e-9;
+            waited += thread_waited * 1e-9;
+        }
         fclose(file);
     }
-    closedir(tasks);
-    return sum > 0 ? sum : -1;
+    if (tasks) closedir(tasks);
+    s->server_cpu = ran > 0 ? ran : -1;
+    s->server_waited = waited;
 }
 
 static snapshot take(void) {
-    snapshot s = {now(), own_cpu(), server_cpu(), total_messages};
+    snapshot s = {.wall = now(), .own_cpu = own_cpu(), .messages = total_messages};
+    look_at_server(&s);
     return s;
 }
 
@@ -326,10 +333,11 @@ static void report(const snapshot *from, const snapshot *to) {
            "\"lines\": %s, \"refill\": \"%s\", \"verified\": %llu, \"load_cpu_seconds\": %.6f, ",
            (unsigned long long)messages, seconds, connections, size, pipeline, lines ? "true" : "false",
            sliding ? "sliding" : "batch", (unsigned long long)total_messages, to->own_cpu - from->own_cpu);
-    if (from->server_ns >= 0 && to->server_ns >= 0)
-        printf("\"server_cpu_seconds\": %.6f, ", (double)(to->server_ns - from->server_ns) * 1e-9);
+    if (from->server_cpu >= 0 && to->server_cpu >= 0)
+        printf("\"server_cpu_seconds\": %.6f, \"server_waited_seconds\": %.6f, ", to->server_cpu - from->server_cpu,
+               to->server_waited - from->server_waited);
     else
-        printf("\"server_cpu_seconds\": null, ");
+        printf("\"server_cpu_seconds\": null, \"server_waited_seconds\": null, ");
     if (error[0])
         printf("\"error\": \"%s\"}\n", error);
     else

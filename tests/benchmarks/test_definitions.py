@@ -41,6 +41,7 @@ def test_the_control_is_the_baseline_once_more(figures: list[Figure]) -> None:
         assert figure.baseline is not None
         assert commands["again"] == commands[figure.baseline]
         assert figure.rounds >= 5
+        assert figure.rounds % 2 == 0, "each is as often first as last"
 
 
 def test_a_quick_run_leaves_the_extras_out(figures: list[Figure]) -> None:

@@ -49,6 +49,7 @@ def test_a_second_of_echo_is_counted_and_verified() -> None:
     assert result.messages > 0
     assert result.seconds >= 1.0
     assert result.server_cpu > 0
+    assert result.server_waited >= 0
     assert result.load_cpu > 0
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,14 @@ def test_table_says_why_something_is_missing_and_what_to_beware_of(rows: list[Ro
     assert "Twisted: not measured: not installed" in text
     assert "could not keep it busy" in text
     assert text.endswith("  a note.")
+
+
+def test_a_disturbed_measurement_is_called_so() -> None:
+    disturbed = Sample(10.0, {"server core": 0.5, "waited": 0.4})
+    figure = replace(FIGURE, take=lambda subject: disturbed)
+    text = table(figure, measure(figure))
+    assert "other processes had the server's core" in text
+    assert "could not keep it busy" not in text
 
 
 def test_columns_are_aligned(rows: list[Row]) -> None:
