@@ -29,7 +29,7 @@ from .codecs import (
 from .core.group import Group
 from .endpoint import Endpoint
 from .errors import AionetError
-from .events import CloseReason
+from .events import Address, CloseReason
 from .handler import Codec, Connection, DatagramHandler, DatagramPort, StreamHandler
 from .limits import Limits, Timeouts
 from .routing import Route, Router
@@ -39,6 +39,7 @@ from .server import Server, ServerState
 __version__ = "0.1.0"
 
 __all__ = [
+    "Address",
     "AionetError",
     "CloseReason",
     "Codec",

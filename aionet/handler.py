@@ -18,8 +18,6 @@ One handler instance serves a whole route. What belongs to one connection is kep
 from __future__ import annotations
 
 import copy
-import enum
-import inspect
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Hashable
 from types import TracebackType
@@ -27,7 +25,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from anyio.abc import ObjectStream
 
-from .errors import IncompleteFrame, ProtocolError, RouteError
+from .errors import IncompleteFrame, ProtocolError
 from .events import Address, CloseReason, ConnectionStats, DatagramStats
 from .limits import Limits, Timeouts
 
@@ -37,12 +35,8 @@ __all__ = [
     "Connection",
     "DatagramHandler",
     "DatagramPort",
-    "DatagramStyle",
     "StreamHandler",
-    "StreamStyle",
     "TLSFacts",
-    "datagram_style",
-    "stream_style",
 ]
 
 M = TypeVar("M")
@@ -61,6 +55,8 @@ class Codec(Generic[M]):
         fault: Set by ``feed``/``feed_eof`` when the peer broke the grammar; from then on nothing more is fed.
         replies: Whether :meth:`data_to_send` may have something (a handshake, a pong). Codecs that leave it
             ``False`` pay nothing for it.
+        batches: Whether messages are ``bytes`` and :meth:`encode_batch` is faster than one :meth:`encode` each. What a
+            callback writes to its own connection is then encoded when its chunk is done.
     """
 
     __slots__ = ()  # so that the built-in codecs, of which every idle connection has one, go without a dictionary
@@ -68,6 +64,7 @@ class Codec(Generic[M]):
     max_size: int = 64 * 1024
     fault: ProtocolError | None = None
     replies: bool = False
+    batches: bool = False
 
     def feed(self, data: bytes) -> list[M]:
         """Take a whole chunk as it came from the socket; return every message it completes.
@@ -101,6 +98,14 @@ class Codec(Generic[M]):
             EncodeError: the grammar cannot carry this message: our side's mistake, so it goes to the caller.
         """
         raise NotImplementedError
+
+    def encode_batch(self, messages: list[M]) -> bytes:
+        """Several messages at once: one ``join`` instead of many additions. Used where :attr:`batches` is true.
+
+        Raises:
+            EncodeError: one of them cannot be encoded.
+        """
+        return b"".join([self.encode(message) for message in messages])
 
     def data_to_send(self) -> bytes:
         """What the codec itself has to send. Asked after each ``feed``, if :attr:`replies` is true."""
@@ -164,7 +169,8 @@ class Connection(ObjectStream[M]):
         needs to know uses :meth:`send`. Back-pressure: ``on_writable``, :attr:`writable`, or :meth:`send`.
 
         Raises:
-            EncodeError: the codec cannot encode this message.
+            EncodeError: the codec cannot encode this message. With a codec that batches (lines), what a callback writes
+                to its own connection is checked when the chunk is done: then the connection closes, HANDLER_ERROR.
         """
 
     @abstractmethod
@@ -413,81 +419,3 @@ class DatagramHandler:
 
     def on_close(self, port: DatagramPort[Any]) -> None:
         """The port is closed. Exactly once."""
-
-
-class StreamStyle(enum.Enum):
-    """How a stream handler wants its messages."""
-
-    CALLBACK = "on_message"
-    BATCH = "on_messages"
-    ASYNC_MESSAGE = "async on_message"
-    COROUTINE = "async def handler(conn)"
-
-
-class DatagramStyle(enum.Enum):
-    """How a datagram handler wants its datagrams."""
-
-    CALLBACK = "on_datagram"
-    ASYNC_DATAGRAM = "async on_datagram"
-    COROUTINE = "async def handler(port)"
-
-
-def stream_style(handler: object) -> StreamStyle:
-    """Decide, once, how this handler is to be called.
-
-    Raises:
-        RouteError: it is no stream handler, or mixes styles.
-    """
-    if isinstance(handler, StreamHandler):
-        cls = type(handler)
-        _refuse_async(cls, StreamHandler, allowed="on_message")
-        batch = cls.on_messages is not StreamHandler.on_messages
-        if batch and cls.on_message is not StreamHandler.on_message:
-            raise RouteError(f"{cls.__name__} overrides both on_message and on_messages", hint="keep one of them")
-        if inspect.iscoroutinefunction(handler.on_message):
-            return StreamStyle.ASYNC_MESSAGE
-        return StreamStyle.BATCH if batch else StreamStyle.CALLBACK
-    if _is_coroutine_callable(handler):
-        return StreamStyle.COROUTINE
-    raise RouteError(_no_handler(handler, "a StreamHandler", "conn"), hint=_handler_hint(handler))
-
-
-def datagram_style(handler: object) -> DatagramStyle:
-    """Decide, once, how this handler is to be called.
-
-    Raises:
-        RouteError: it is no datagram handler, or mixes styles.
-    """
-    if isinstance(handler, DatagramHandler):
-        _refuse_async(type(handler), DatagramHandler, allowed="on_datagram")
-        if inspect.iscoroutinefunction(handler.on_datagram):
-            return DatagramStyle.ASYNC_DATAGRAM
-        return DatagramStyle.CALLBACK
-    if _is_coroutine_callable(handler):
-        return DatagramStyle.COROUTINE
-    raise RouteError(_no_handler(handler, "a DatagramHandler", "port"), hint=_handler_hint(handler))
-
-
-def _is_coroutine_callable(handler: object) -> bool:
-    if isinstance(handler, type):
-        return False
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(type(handler), "__call__", None))
-
-
-def _refuse_async(cls: type, base: type, allowed: str) -> None:
-    for name in vars(base):
-        if name.startswith("on_") and name != allowed and inspect.iscoroutinefunction(getattr(cls, name)):
-            raise RouteError(
-                f"{cls.__name__}.{name} must be a plain function, not async",
-                hint=f"only {allowed} may be async; or write the whole handler as one coroutine",
-            )
-
-
-def _no_handler(handler: object, wanted: str, argument: str) -> str:
-    return f"{handler!r} is no handler here: {wanted} instance or an 'async def handler({argument})' is needed"
-
-
-def _handler_hint(handler: object) -> str | None:
-    if isinstance(handler, type) and issubclass(handler, (StreamHandler, DatagramHandler)):
-        return f"give an instance: {handler.__name__}()"
-    return None

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from .endpoint import Endpoint
 from .errors import RouteError
-from .handler import CodecSource, DatagramHandler, StreamHandler, datagram_style, stream_style
+from .handler import CodecSource, DatagramHandler, StreamHandler
 from .limits import Limits, Timeouts
+from .styles import datagram_style, stream_style
 
 __all__ = ["Route", "Router"]
 

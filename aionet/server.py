@@ -191,6 +191,7 @@ class Server:
             limits=limits or self.limits,
             timeouts=_timeouts_of(route, self.timeouts),
             half_close=ssl_context is None,
+            nodelay_off=route.endpoint.options.get("nodelay") is False,
         )
         admission = self._admission
         if limits is not None:

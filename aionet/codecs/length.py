@@ -88,6 +88,8 @@ class LengthPrefixCodec(CountedCodec):
                 self._hold(data[position:], width, stop - position)
                 return messages
             messages.append(data[start:stop])
+            if stop == end:
+                return messages
             position = stop
         if position < end:
             self._hold(data[position:])

@@ -58,6 +58,7 @@ async def open_stream(
         limits=limits,
         timeouts=timeouts,
         half_close=not tls,
+        nodelay_off=endpoint.options.get("nodelay") is False,
     )
     try:
         sock = await _connected_socket(endpoint)

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from ..handler import StreamStyle
+from ..styles import StreamStyle
 from .context import StreamContext
 from .coroutine import CoroutineConnection
-from .stream import BatchConnection, StreamConnection
+from .stream import StreamConnection
 
-__all__ = ["connection_factory"]
+__all__ = ["BatchConnection", "connection_factory"]
+
+M = TypeVar("M")
+
+
+class BatchConnection(StreamConnection[M]):
+    """The handler takes all messages of a chunk at once."""
+
+    __slots__ = ()
+
+    def _deliver(self, messages: list[M]) -> None:
+        if not self._groups:  # a member keeps the order of its own and its groups' messages by the longer way
+            self._corked = True
+            self._batching = self._batches and not self._out
+        try:
+            self._on_message(self, messages)
+            if self._out and not self._dirty:
+                self._flush()
+            self._corked = self._batching = False
+        except Exception as exc:
+            self._fail("on_messages", exc)
 
 
 class _SharedBuffer(asyncio.BufferedProtocol):

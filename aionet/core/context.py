@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..codecs import RawCodec
 from ..errors import ConfigError
 from ..events import Events
-from ..handler import Codec, CodecSource, Connection, StreamHandler, StreamStyle, stream_style
+from ..handler import Codec, CodecSource, Connection, StreamHandler
 from ..limits import Limits, Timeouts
+from ..styles import StreamStyle, stream_style
 from .deadlines import Deadlines
 from .loop import LoopShared, shared
 
@@ -72,6 +74,7 @@ class StreamContext(Generic[M]):
         "loop",
         "make_codec",
         "name",
+        "nodelay_off",
         "on_close",
         "on_connect",
         "on_drain",
@@ -98,6 +101,7 @@ class StreamContext(Generic[M]):
         limits: Limits,
         timeouts: Timeouts,
         half_close: bool = True,
+        nodelay_off: bool = False,
     ) -> None:
         self.name = name
         self.handler = handler
@@ -110,6 +114,7 @@ class StreamContext(Generic[M]):
         self.limits = limits
         self.timeouts = timeouts
         self.half_close = half_close
+        self.nodelay_off = nodelay_off
         self.door: Door | None = None
         self.sets_water = (limits.high_water, limits.low_water) != (64 * 1024, 16 * 1024)  # both loops' defaults
         self.check_interval = min(timeouts.first_message, timeouts.message, timeouts.idle, timeouts.send) / 4
@@ -133,6 +138,12 @@ class StreamContext(Generic[M]):
             self.on_eof = handler.on_eof
             self.on_drain = handler.on_drain
             self.on_message = handler.on_messages if self.style is StreamStyle.BATCH else handler.on_message
+
+    def set_nodelay_off(self, transport: asyncio.BaseTransport | None) -> None:
+        """What ``?nodelay=0`` asks for."""
+        sock = None if transport is None else transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
 
     def first_check(self) -> float:
         """When a new connection is first looked at, loop time."""

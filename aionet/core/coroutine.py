@@ -11,7 +11,7 @@ import anyio
 
 from ..errors import ProtocolError
 from ..events import CloseReason
-from ..handler import StreamStyle
+from ..styles import StreamStyle
 from .context import StreamContext
 from .flow import CLOSING
 from .stream import BY_INBOX, StreamConnection

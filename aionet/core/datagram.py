@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from ..endpoint import Endpoint
 from ..errors import ConnectError, EndpointError
 from ..events import Events
-from ..handler import datagram_style
-from .sockets import SocketAddress, apply_options, bind_datagram, reason_of, resolve
+from ..styles import datagram_style
+from .sockets import SocketAddress, apply_options, bind_datagram, reason_of, resolve, scoped
 from .udp_port import UDPPort
 
 __all__ = ["UDPPort", "listen_datagram", "open_datagram_port"]
@@ -73,7 +73,7 @@ def _open_first(
 ) -> tuple[socket.socket, SocketAddress]:
     """A socket for the first address the system has a route to."""
     failure: OSError | None = None
-    for family, address in targets:
+    for family, target in targets:
         try:
             sock = socket.socket(family, socket.SOCK_DGRAM, socket.IPPROTO_UDP)
         except OSError as exc:
@@ -82,6 +82,7 @@ def _open_first(
         try:
             sock.setblocking(False)
             apply_options(sock, endpoint)
+            address = scoped(endpoint, family, target)
             if connected:
                 sock.connect(address)
             else:

@@ -47,10 +47,13 @@ class OutboundConnection(Connection[M]):
     """The half of a connection that sends, and what is asked of it from outside."""
 
     __slots__ = (
+        "_batches",
+        "_batching",
         "_codec",
         "_congested",
         "_context",
         "_corked",
+        "_deadlines",
         "_dirty",
         "_encode",
         "_exc",
@@ -59,8 +62,8 @@ class OutboundConnection(Connection[M]):
         "_held",
         "_lost",
         "_out",
-        "_out_size",
         "_reason",
+        "_room",
         "_transport",
         "_transport_write",
         "_waiters",
@@ -78,9 +81,12 @@ class OutboundConnection(Connection[M]):
         self._codec: Codec[M] = context.make_codec()
         self._encode = self._codec.encode
         self._transport: asyncio.Transport | None = None
-        self._out: list[bytes] = []  # encoded, not yet given to the transport
-        self._out_size = 0
+        self._deadlines = context.deadlines
+        self._out: list[Any] = []  # encoded, not yet given to the transport; messages to be encoded, while batching
+        self._room = FLUSH_AT  # bytes that may still gather in it
         self._corked = False  # inside a chunk of our own, at whose end everything is flushed
+        self._batches = self._codec.batches
+        self._batching = False  # inside such a chunk, with a codec that encodes a batch faster than its messages
         self._dirty = False  # waiting for the end of the tick
         self._held = 0  # why no messages are delivered just now, as bits
         self._congested = False  # the transport holds more than high_water
@@ -96,37 +102,33 @@ class OutboundConnection(Connection[M]):
     # ---- writing -------------------------------------------------------------------------------
 
     def write(self, message: M) -> None:
-        data = self._encode(message)
-        if self._corked:
-            self._out.append(data)
-            self._out_size += len(data)
-            if self._out_size >= FLUSH_AT:
+        if self._batching and type(message) is bytes:  # others are mutable: encoded, and so copied, at once
+            self._out.append(message)
+            self._room -= len(message)  # type: ignore[arg-type]  # batching codecs' messages are bytes
+            if self._room < 0:
                 self._flush()
         else:
-            self._write_later(data)
+            self.write_encoded(self._encode(message))
 
     def write_encoded(self, data: bytes) -> None:
         if self._corked:
+            if self._batching:
+                self._end_batch()
             self._out.append(data)
-            self._out_size += len(data)
-            if self._out_size >= FLUSH_AT:
+            self._room -= len(data)
+            if self._room < 0:
                 self._flush()
-        else:
-            self._write_later(data)
-
-    def _write_later(self, data: bytes) -> None:
-        if self._held & CLOSING:
-            return
-        if self._groups:
-            for group in self._groups:
-                group.settle_member(self)
-        self.enqueue(data)
+        elif not self._held & CLOSING:
+            if self._groups:
+                for group in self._groups:
+                    group.settle_member(self)
+            self.enqueue(data)
 
     def enqueue(self, data: bytes) -> None:
         """Append encoded bytes for the end of the tick. For groups; everybody else writes."""
         self._out.append(data)
-        self._out_size += len(data)
-        if self._out_size >= FLUSH_AT:
+        self._room -= len(data)
+        if self._room < 0:
             self._flush()
         elif not self._dirty:
             self._dirty = True
@@ -137,20 +139,49 @@ class OutboundConnection(Connection[M]):
         if self._out and not self._lost:
             self._flush()
 
+    def _end_batch(self) -> None:
+        """Encode what is batched; the rest of the chunk is encoded message by message."""
+        self._batching = False
+        batch, self._out = self._out, []
+        if batch:
+            self._out.append(self._encode_all(batch))
+
+    def _encode_all(self, batch: list[Any]) -> bytes:
+        """Encode a batch; if one of it cannot be encoded, send what was written before that one, and raise."""
+        try:
+            return self._codec.encode_batch(batch)
+        except Exception:
+            good: list[bytes] = []
+            try:
+                good.extend(map(self._encode, batch))  # keeps what came before the one that raises
+            finally:
+                self.messages_sent += len(good)
+                self.send_now(b"".join(good))
+            raise
+
     def _flush(self) -> None:
         out = self._out
-        self.messages_sent += len(out)
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        self._out_size = 0
-        self.send_now(data)
+        count = len(out)
+        self._room = FLUSH_AT
+        if self._batching:
+            self._out = []
+            data = self._encode(out[0]) if count == 1 else self._encode_all(out)
+        else:
+            data = out[0] if count == 1 else b"".join(out)
+            out.clear()
+        self.messages_sent += count
+        if self._congested and self._too_far_behind(len(data)):
+            return
+        self.bytes_sent += len(data)
+        self._heard_at = self._deadlines.now
+        self._transport_write(data)
 
     def send_now(self, data: bytes) -> None:
         """Hand bytes to the transport. For groups, and only while nothing else waits here."""
         if self._congested and self._too_far_behind(len(data)):
             return
         self.bytes_sent += len(data)
-        self._heard_at = self._context.deadlines.now
+        self._heard_at = self._deadlines.now
         self._transport_write(data)
 
     def _too_far_behind(self, more: int) -> bool:
@@ -182,9 +213,10 @@ class OutboundConnection(Connection[M]):
 
     def join(self, group: Membership[Any]) -> None:
         """The connection is a member of ``group`` from now on."""
-        self._corked = False
-        if self._out and not self._dirty:  # written while corked: it must leave before what the group says next
-            self._flush()
+        if self._corked:  # what was written so far leaves before what the group says next
+            if self._out and not self._dirty:
+                self._flush()
+            self._corked = self._batching = False
         self._groups = [*(self._groups or ()), group]
 
     def leave(self, group: Membership[Any]) -> None:

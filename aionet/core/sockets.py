@@ -20,7 +20,7 @@ from ..endpoint import Endpoint
 from ..errors import BindError, EndpointError
 from .unix import UnixFile, bind_unix
 
-__all__ = ["UnixFile", "apply_options", "bind_datagram", "bind_stream", "reason_of", "resolve"]
+__all__ = ["UnixFile", "apply_options", "bind_datagram", "bind_stream", "reason_of", "resolve", "scoped"]
 
 SocketAddress = tuple[Any, ...]
 Target = tuple[socket.AddressFamily, SocketAddress]
@@ -194,6 +194,18 @@ def _interface(endpoint: Endpoint, family: int) -> tuple[bytes, int]:
     return address, 0
 
 
+def scoped(endpoint: Endpoint, family: int, address: SocketAddress) -> SocketAddress:
+    """An IPv6 group's address with the option ``interface`` as its scope, which link-local groups need (RFC 4007)."""
+    if (
+        family != socket.AF_INET6
+        or not endpoint.is_multicast
+        or "interface" not in endpoint.options
+        or address[3:] > (0,)
+    ):
+        return address
+    return (*address[:2], 0, _interface(endpoint, family)[1])
+
+
 def _join_group(sock: socket.socket, endpoint: Endpoint, address: SocketAddress) -> None:
     local, index = _interface(endpoint, sock.family)
     group = socket.inet_pton(sock.family, str(address[0]).partition("%")[0])
@@ -256,7 +268,7 @@ def _bind_one(
         if kind == socket.SOCK_DGRAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, DATAGRAM_RCVBUF)
         apply_options(sock, endpoint)
-        sock.bind(address)
+        sock.bind(scoped(endpoint, family, address))
         if endpoint.is_multicast:
             _join_group(sock, endpoint, address)
         if backlog is not None:
@@ -335,8 +347,8 @@ def _inet_hint(endpoint: Endpoint, exc: OSError) -> str | None:
             return "no interface of this machine has this address ('ip addr' lists them); '*' means every address"
         case errno.EAFNOSUPPORT:
             return "this system does not speak that address family; try an IPv4 address"
-        case errno.ENODEV:
-            return "no route leads to this group: name the interface, as in ?interface=127.0.0.1"
+        case errno.ENODEV | errno.EINVAL if endpoint.is_multicast:
+            return "name the interface of this group, as in ?interface=127.0.0.1 or ?interface=eth0"
     return None
 
 

@@ -19,7 +19,7 @@ from ..handler import Connection
 from .context import StreamContext
 from .flow import CLOSING, OutboundConnection
 
-__all__ = ["BatchConnection", "StreamConnection"]
+__all__ = ["StreamConnection"]
 
 M = TypeVar("M")
 
@@ -81,6 +81,8 @@ class StreamConnection(OutboundConnection[M]):
         if context.sets_water and self._transport is not None:
             limits = context.limits
             self._transport.set_write_buffer_limits(high=limits.high_water, low=limits.low_water)
+        if context.nodelay_off:  # both loops switch TCP_NODELAY on for each transport they make
+            context.set_nodelay_off(self._transport)
         self._begun = True
         context.deadlines.watch(self, context.first_check())
         self._heard_at = self._partial_at = self._taken_at = context.deadlines.now
@@ -91,7 +93,7 @@ class StreamConnection(OutboundConnection[M]):
 
     def data_received(self, data: bytes) -> None:
         self.bytes_received += len(data)
-        self._heard_at = self._context.deadlines.now
+        self._heard_at = self._deadlines.now
         try:
             messages = self._feed(data)
         except ProtocolError as fault:  # a codec that raises instead of setting it
@@ -141,7 +143,6 @@ class StreamConnection(OutboundConnection[M]):
         self._held |= CLOSING
         self._stash = None
         self._out.clear()
-        self._out_size = 0
         context = self._context
         context.deadlines.forget(self)
         if not self._begun:  # refused, parked, or its TLS handshake failed: no handler has heard of it
@@ -177,8 +178,9 @@ class StreamConnection(OutboundConnection[M]):
 
     def _deliver(self, messages: list[M]) -> None:
         on_message = self._on_message
-        # A member of a group keeps the order of its own and the group's messages by the longer way: write_later.
-        self._corked = not self._groups
+        if not self._groups:  # a member keeps the order of its own and its groups' messages by the longer way
+            self._corked = True
+            self._batching = self._batches and not self._out
         rest = iter(messages)
         try:
             for message in rest:
@@ -186,13 +188,11 @@ class StreamConnection(OutboundConnection[M]):
                 if self._held:
                     self._hold_back(list(rest))
                     break
+            if self._out and not self._dirty:
+                self._flush()
+            self._corked = self._batching = False
         except Exception as exc:
-            self._corked = False
             self._fail("on_message", exc)
-            return
-        self._corked = False
-        if self._out and not self._dirty:
-            self._flush()
 
     def _hold_back(self, messages: list[M]) -> None:
         if self._held & CLOSING or not messages:
@@ -257,7 +257,7 @@ class StreamConnection(OutboundConnection[M]):
         messages = self._codec.feed(data)
         answer = self._codec.data_to_send()
         if answer:
-            self._write_later(answer)
+            self.write_encoded(answer)
         return messages
 
     def _call(self, where: str, callback: Callable[..., Any] | None, *args: Any) -> None:
@@ -282,9 +282,8 @@ class StreamConnection(OutboundConnection[M]):
 
     def abort(self, reason: CloseReason = CloseReason.LOCAL_CLOSED) -> None:
         self._held |= CLOSING
-        self._corked = False
+        self._corked = self._batching = False
         self._out.clear()
-        self._out_size = 0
         self._stash = None
         if self._reason is None:
             self._reason = reason
@@ -304,13 +303,11 @@ class StreamConnection(OutboundConnection[M]):
         if self._groups:
             for group in self._groups:
                 group.settle_member(self)
-        self._corked = False
         transport = self._transport
         if transport is None or self._lost:
             self._held |= CLOSING
             return
-        if self._out:
-            self._flush()
+        self._flush_last()
         if self._held & CLOSING:  # the flush found a slow consumer
             return
         was_held, self._held = self._held, CLOSING
@@ -331,6 +328,16 @@ class StreamConnection(OutboundConnection[M]):
             self._close_by = deadlines.now + timeouts.send
             transport.close()
         deadlines.watch(self, self._close_by)
+
+    def _flush_last(self) -> None:
+        """Send what waits before closing. A batch that cannot be encoded is the handler's failure."""
+        try:
+            if self._out:
+                self._flush()
+        except Exception as exc:
+            self._report("write", exc)
+            self._reason, self._exc = CloseReason.HANDLER_ERROR, exc
+        self._corked = self._batching = False
 
     def _close_transport(self) -> None:
         if self._transport is not None:
@@ -428,24 +435,6 @@ class StreamConnection(OutboundConnection[M]):
     def __repr__(self) -> str:
         state = "closed" if self._lost else "closing" if self.closing else "open"
         return f"<{type(self).__name__} {self._context.name} peer={self.peername} {state}>"
-
-
-class BatchConnection(StreamConnection[M]):
-    """The handler takes all messages of a chunk at once."""
-
-    __slots__ = ()
-
-    def _deliver(self, messages: list[M]) -> None:
-        self._corked = not self._groups
-        try:
-            self._on_message(self, messages)
-        except Exception as exc:
-            self._corked = False
-            self._fail("on_messages", exc)
-            return
-        self._corked = False
-        if self._out and not self._dirty:
-            self._flush()
 
 
 def _discard(data: bytes) -> list[Any]:

@@ -26,8 +26,9 @@ import anyio
 
 from ..endpoint import Endpoint
 from ..events import Address, DatagramStats, Events, HandlerFailed
-from ..handler import DatagramHandler, DatagramPort, DatagramStyle, datagram_style
+from ..handler import DatagramHandler, DatagramPort
 from ..limits import KIB
+from ..styles import DatagramStyle, datagram_style
 from .datagram_queue import Datagram, DatagramQueue, DropReport
 from .sockets import SocketAddress, reason_of
 
@@ -66,33 +67,10 @@ class UDPPort(DatagramPort[bytes]):
     """
 
     __slots__ = (
-        "_batch",
-        "_callback",
-        "_closed",
-        "_closing",
-        "_connected",
-        "_draining",
-        "_drops",
-        "_error",
-        "_events",
-        "_handler",
-        "_inbox",
-        "_loop",
-        "_outbox",
-        "_peer",
-        "_received",
-        "_received_bytes",
-        "_route",
-        "_sent",
-        "_sent_bytes",
-        "_serving",
-        "_sock",
-        "_sockname",
-        "_style",
-        "_taken",
-        "_task",
-        "_waiter",
-        "endpoint",
+        *("_callback", "_connected", "_events", "_handler", "_loop", "_peer", "_route", "_sock", "_sockname", "_style"),
+        *("_batch", "_error", "_inbox", "_outbox", "_serving", "_taken", "_task", "_waiter", "endpoint"),
+        *("_closed", "_closing", "_draining"),
+        *("_drops", "_received", "_received_bytes", "_sent", "_sent_bytes"),
     )
 
     def __init__(

@@ -227,7 +227,7 @@ class _Queued(QueueHandler):
 
     dropped = 0
 
-    def prepare(self, record: logging.LogRecord) -> str:  # type: ignore[override]  # what enqueue() takes is ours
+    def prepare(self, record: logging.LogRecord) -> str:
         return self.format(record)
 
     def enqueue(self, record: str) -> None:  # type: ignore[override]
@@ -243,7 +243,7 @@ class LogSetup:
     def __init__(self, level: int, stream: TextIO) -> None:
         self._stream = stream
         self._queue: queue.Queue[str | None] = queue.Queue(MAX_QUEUED)
-        self._handler = _Queued(self._queue)  # type: ignore[arg-type]
+        self._handler = _Queued(self._queue)
         colour = stream.isatty() and not os.environ.get("NO_COLOR")
         self._handler.setFormatter(_Formatter(colour=colour))
         self._root = logging.getLogger()
