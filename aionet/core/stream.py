@@ -272,7 +272,7 @@ class StreamConnection(OutboundConnection[M]):
 
     def _fail(self, where: str, exc: BaseException) -> None:
         self._report(where, exc)
-        self._close(CloseReason.HANDLER_ERROR, exc, linger=self._stash is not None)
+        self._close(CloseReason.HANDLER_ERROR, exc, linger=bool(self._held))
 
     def _report(self, where: str, exc: BaseException) -> None:
         self._context.events.emit(HandlerFailed(self._context.name, self.peername, where, exc))
@@ -280,7 +280,7 @@ class StreamConnection(OutboundConnection[M]):
     # ---- ending --------------------------------------------------------------------------------
 
     def close(self) -> None:
-        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=bool(self._stash))
+        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=bool(self._held))
 
     def abort(self, reason: CloseReason = CloseReason.LOCAL_CLOSED) -> None:
         self._held |= CLOSING
