@@ -12,15 +12,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from ssl import SSLContext
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
-from aionet.client import connect
-from aionet.endpoint import Endpoint
+from aionet import Connection, Endpoint, connect
 from aionet.errors import ConfigError, IncompleteFrame, ProtocolError
-from aionet.handler import Connection
 
 from .disk import Disk, Lease
 from .entries import Entry, parse_entries, parse_time
@@ -83,7 +80,7 @@ async def fetch(
     *,
     progress: Progress | None = None,
     connect_timeout: float = 10.0,
-    ssl_context: SSLContext | None = None,
+    ssl_context: Any = None,
 ) -> Fetched:
     """Fetch one file.
 
@@ -95,7 +92,7 @@ async def fetch(
             ``name``, in the present directory.
         progress: Told how far it is.
         connect_timeout: Seconds to connect.
-        ssl_context: For a ``tls://`` endpoint, instead of the system's trust.
+        ssl_context: An ``ssl.SSLContext`` for a ``tls://`` endpoint, instead of one made from its options.
 
     Raises:
         TransferError: with a code; ``remote`` if the server refused. Nothing is left of a broken transfer.
@@ -122,7 +119,7 @@ async def fetch(
 
 
 async def list_directory(
-    source: Source, name: str = "", *, connect_timeout: float = 10.0, ssl_context: SSLContext | None = None
+    source: Source, name: str = "", *, connect_timeout: float = 10.0, ssl_context: Any = None
 ) -> Listing:
     """List a directory of the server; ``""`` is the one served.
 
@@ -150,9 +147,7 @@ async def list_directory(
 
 
 @asynccontextmanager
-async def _opened(
-    source: Source, connect_timeout: float, ssl_context: SSLContext | None
-) -> AsyncIterator[Connection[Message]]:
+async def _opened(source: Source, connect_timeout: float, ssl_context: Any) -> AsyncIterator[Connection[Message]]:
     """The connection, or a new one. Whatever breaks off in the middle of an answer ends it."""
     if isinstance(source, Connection):
         if not isinstance(source.codec, ReplyCodec):
