@@ -8,8 +8,8 @@ the server. All disk work, hashing among it, is done in threads.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ from typing import Any, Final
 import anyio
 
 from aionet import Connection, Endpoint, connect
-from aionet.errors import ConfigError, IncompleteFrame, ProtocolError
+from aionet.errors import ConfigError, EncodeError, IncompleteFrame, ProtocolError
 
 from .disk import Disk, Lease
 from .entries import Entry, parse_entries, parse_time
@@ -98,6 +98,7 @@ async def fetch(
         TransferError: with a code; ``remote`` if the server refused. Nothing is left of a broken transfer.
         ConnectError: the server could not be reached.
         ConfigError: a connection that does not speak this protocol.
+        EncodeError: a name that no request can carry, such as one with a line feed.
     """
     disk = Disk(threads=2)  # one works; the other cleans up, should that one hang
     target = await disk.run(choose_target, name, destination)
@@ -124,7 +125,7 @@ async def list_directory(
     """List a directory of the server; ``""`` is the one served.
 
     Raises:
-        TransferError, ConnectError, ConfigError: as :func:`fetch`.
+        TransferError, ConnectError, ConfigError, EncodeError: as :func:`fetch`.
     """
     disk = Disk(threads=1)
     entries: list[Entry] = []
@@ -148,24 +149,31 @@ async def list_directory(
 
 @asynccontextmanager
 async def _opened(source: Source, connect_timeout: float, ssl_context: Any) -> AsyncIterator[Connection[Message]]:
-    """The connection, or a new one. Whatever breaks off in the middle of an answer ends it."""
+    """The caller's connection, or a new one."""
     if isinstance(source, Connection):
         if not isinstance(source.codec, ReplyCodec):
             raise ConfigError(
                 "this connection does not speak the file protocol", hint="connect(..., codec=ReplyCodec())"
             )
-        try:
+        with _aborted_if_broken_off(source):
             yield source
-        except TransferError as exc:
-            if not exc.remote:
-                source.abort()
-            raise
-        except BaseException:
-            source.abort()
-            raise
     else:
         async with connect(source, codec=ReplyCodec(), timeout=connect_timeout, ssl_context=ssl_context) as conn:
-            yield conn
+            with _aborted_if_broken_off(conn):
+                yield conn
+
+
+@contextmanager
+def _aborted_if_broken_off(conn: Connection[Message]) -> Iterator[None]:
+    """In the middle of an answer nothing else can be asked, and waiting for the rest of it helps nobody."""
+    try:
+        yield
+    except EncodeError:
+        raise  # nothing has been sent
+    except BaseException as exc:
+        if not isinstance(exc, TransferError) or not exc.remote:
+            conn.abort()
+        raise
 
 
 async def _ask(conn: Connection[Message], request: Request) -> Reply:

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from aionet.client import connect
 from aionet.codecs import RawCodec
-from aionet.errors import ConfigError, ConnectError
+from aionet.errors import ConfigError, ConnectError, EncodeError
 from aionet.services.files.client import fetch, list_directory
 from aionet.services.files.errors import (
     BadRequest,
@@ -156,9 +158,10 @@ async def test_a_strange_name_needs_a_destination(name: str) -> None:
 
 
 async def test_a_name_that_no_request_can_carry(tree: Tree, landing: Path) -> None:
-    async with serve(tree.root) as served:
-        with pytest.raises(ValueError, match="control character"):
-            await fetch(served.endpoint, "a\nGET hello.txt", landing / "copy")
+    async with serve(tree.root) as served, connect(served.endpoint, codec=ReplyCodec()) as conn:
+        with pytest.raises(EncodeError, match="control character"):
+            await fetch(conn, "a\nGET hello.txt", landing / "copy")
+        assert not conn.closing
     assert os.listdir(landing) == []
 
 
@@ -303,4 +306,35 @@ async def test_a_progress_that_raises_leaves_nothing(tree: Tree, landing: Path) 
     async with serve(tree.root) as served:
         with pytest.raises(RuntimeError, match="no terminal"):
             await fetch(served.endpoint, "hello.txt", landing / "copy", progress=broken)
+    assert os.listdir(landing) == []
+
+
+INTERRUPTED = """
+import asyncio, sys
+from aionet.services.files import fetch
+
+def tell(done, total):
+    print(done, flush=True)
+
+try:
+    asyncio.run(fetch(sys.argv[1], "file", sys.argv[2], progress=tell))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+async def test_interrupted_at_the_keyboard_nothing_is_left(landing: Path) -> None:
+    async with hostile(b"OK %d\n" % (5 * MIB), bytes(3 * MIB), stay=True) as endpoint:
+        process = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-c", INTERRUPTED, endpoint, str(landing / "copy")],
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        while await process.stdout.readline() != b"%d\n" % (3 * MIB):
+            pass
+        assert len(os.listdir(landing)) == 1
+        process.send_signal(signal.SIGINT)
+        out, _ = await process.communicate()
+    assert out == b"interrupted\n"
     assert os.listdir(landing) == []
