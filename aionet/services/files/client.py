@@ -210,7 +210,9 @@ async def _receive(conn: Connection[Message]) -> Message:
     try:
         return await conn.receive()
     except anyio.EndOfStream as exc:
-        raise Interrupted("the server closed the connection before it had answered") from exc
+        raise Interrupted(
+            "the server closed the connection before it had answered", hint="a server that speaks TLS is tls://..."
+        ) from exc
     except anyio.BrokenResourceError as exc:
         raise _interrupted(exc) from exc
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from aionet.client import connect
+from aionet import Router, Server, connect
 from aionet.codecs import RawCodec
 from aionet.errors import ConfigError, ConnectError, EncodeError
 from aionet.services.files.client import fetch, list_directory
@@ -29,6 +29,7 @@ from aionet.services.files.handler import ENTRIES_PER_PART, Files
 from aionet.services.files.paths import Directory
 from aionet.services.files.wire import ReplyCodec
 
+from ...conftest import TLSFiles
 from .conftest import Tree
 from .serving import serve
 
@@ -307,6 +308,21 @@ async def test_a_progress_that_raises_leaves_nothing(tree: Tree, landing: Path) 
         with pytest.raises(RuntimeError, match="no terminal"):
             await fetch(served.endpoint, "hello.txt", landing / "copy", progress=broken)
     assert os.listdir(landing) == []
+
+
+async def test_over_tls(tree: Tree, landing: Path, tls_files: TLSFiles) -> None:
+    content = os.urandom(3 * MIB + 1)
+    (tree.root / "content").write_bytes(content)
+    router = Router()
+    router.add(f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}", Files(tree.root))
+    async with Server(router) as server:
+        endpoint = f"tls://127.0.0.1:{server.addresses[0].port}?ca={tls_files.ca}"
+        fetched = await fetch(endpoint, "content", landing)
+        assert fetched.sha256 == hashlib.sha256(content).hexdigest()
+        with pytest.raises(TransferError) as caught:  # a plain client on the port of TLS
+            await fetch(f"tcp://127.0.0.1:{server.addresses[0].port}", "content", landing / "other")
+        assert not caught.value.remote
+    assert os.listdir(landing) == ["content"]
 
 
 INTERRUPTED = """
