@@ -62,7 +62,11 @@ class Talk:
         if isinstance(event, DrainFinished):
             count = f", {len(event.cut)} cut" if event.cut else ""
             click.echo(f"stopped after {event.seconds:.1f} s{count}", err=True)
-        elif isinstance(event, ServerStateChanged) and event.new == ServerState.DRAINING.value and self._server is not None:
+        elif (
+            isinstance(event, ServerStateChanged)
+            and event.new == ServerState.DRAINING.value
+            and self._server is not None
+        ):
             open_now = self._server.connections
             click.echo(
                 f"draining: {open_now} open, at most {self._drain_timeout:g} s (Ctrl+C again: at once)"
@@ -132,7 +136,11 @@ def lines(bound: Sequence[Listening], loop: str) -> list[str]:
 def is_local(endpoint: Endpoint) -> bool:
     """Whether only this machine reaches the endpoint."""
     address = endpoint.address
-    return endpoint.scheme in ("unix", "fd") or endpoint.host == "localhost" or (address is not None and address.is_loopback)
+    return (
+        endpoint.scheme in ("unix", "fd")
+        or endpoint.host == "localhost"
+        or (address is not None and address.is_loopback)
+    )
 
 
 def how_to_try(service: str | None, endpoint: Endpoint) -> str:

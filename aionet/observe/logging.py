@@ -230,7 +230,7 @@ class _Queued(QueueHandler):
     def prepare(self, record: logging.LogRecord) -> str:
         return self.format(record)
 
-    def enqueue(self, record: str) -> None:  # type: ignore[override]
+    def enqueue(self, record: str) -> None:  # type: ignore[override]  # what prepare() made of it
         try:
             self.queue.put_nowait(record)
         except queue.Full:
