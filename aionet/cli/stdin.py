@@ -35,7 +35,7 @@ async def chunks(descriptor: int = 0) -> AsyncIterator[bytes]:
 
 
 def waits(descriptor: int = 0) -> bool:
-    """Whether there may be nothing to read for now: a terminal, a pipe, a socket; files and most devices always have."""
+    """Whether it may have nothing for now: a terminal, a pipe, a socket. Files and other devices always have."""
     mode = os.fstat(descriptor).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)
 

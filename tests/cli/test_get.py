@@ -58,9 +58,7 @@ def test_what_the_server_refuses_leaves_nothing(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_server_that_stalls_in_the_middle(
-    files: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_server_that_stalls_in_the_middle(files: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -9,7 +9,9 @@ import pytest
 
 from aionet import __version__
 from aionet.cli import main
+from aionet.cli.failures import CommandError
 from aionet.cli.root import COMMANDS, root
+from aionet.cli.targets import ServiceOptions
 
 from .conftest import ROOT
 
@@ -63,13 +65,15 @@ def test_debug_may_stand_anywhere(args: list[str], capsys: pytest.CaptureFixture
 
 
 def test_without_a_command_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    import aionet.cli.serve as serve_module
-
     asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr(serve_module, "build_plan", lambda *args: asked.append(args) or pytest.fail("not reached"))
-    with pytest.raises(BaseException, match="not reached"):
-        main([])
-    assert asked[0][:2] == ((), "127.0.0.1")
+
+    def build_plan(*args: object) -> None:
+        asked.append(args)
+        raise CommandError("far enough")
+
+    monkeypatch.setattr("aionet.cli.serve.build_plan", build_plan)
+    assert main([]) == 1
+    assert asked == [((), "127.0.0.1", ServiceOptions(), ".")]
 
 
 @pytest.mark.parametrize(("exc", "code"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 141)])

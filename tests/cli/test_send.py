@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from .conftest import Feed, Served
 
 
 @contextmanager
-def peer(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+def peer(serve: Callable[[socket.socket], object]) -> Iterator[str]:
     """A TCP server for one connection, as plain as can be; gives its endpoint."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -141,7 +142,8 @@ def tls_shout(files: TLSFiles) -> Callable[[socket.socket], None]:
     def shout(sock: socket.socket) -> None:
         try:
             with context.wrap_socket(sock, server_side=True) as wrapped:
-                subject = dict(pair[0] for pair in (wrapped.getpeercert() or {}).get("subject", ()))
+                certificate: Any = wrapped.getpeercert() or {}
+                subject = dict(pair[0] for pair in certificate.get("subject", ()))
                 wrapped.sendall(wrapped.recv(100).upper() + subject.get("commonName", "").encode())
         except OSError:
             return  # the client did not like our certificate
@@ -204,7 +206,7 @@ def test_text_that_is_no_message(served: Served, capfd: pytest.CaptureFixture[st
 
 def test_a_peer_that_never_answers(capfd: pytest.CaptureFixture[str]) -> None:
     done = threading.Event()
-    with peer(lambda sock: bool(read_all(sock) and done.wait(10)) and None) as endpoint:
+    with peer(lambda sock: (read_all(sock), done.wait(10))) as endpoint:
         assert main(["send", endpoint, "hi", "--timeout", "0.05"]) == 1
         done.set()
     assert capfd.readouterr().err == "error: no answer within 0.05 s\nhint: --timeout waits longer\n"
@@ -236,8 +238,10 @@ def test_a_peer_that_resets(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(("reply", "printed"), [(b"5:hello,x", b"hello\n"), (b"5:hello,3:a", b"hello\n")])
-def test_a_peer_that_breaks_the_grammar(reply: bytes, printed: bytes, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    with peer(lambda sock: bool(read_all(sock)) and sock.sendall(reply) or None) as endpoint:
+def test_a_peer_that_breaks_the_grammar(
+    reply: bytes, printed: bytes, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with peer(lambda sock: sock.sendall(reply if read_all(sock) else b"")) as endpoint:
         assert main(["send", endpoint, "hi", "--codec", "netstring"]) == 1
     captured = capfdbinary.readouterr()
     assert captured.out == printed
