@@ -13,7 +13,7 @@ from aionet.cli.failures import CommandError
 from aionet.cli.root import COMMANDS, root
 from aionet.cli.targets import ServiceOptions
 
-from .conftest import ROOT
+from .conftest import ROOT, Served
 
 
 @pytest.mark.parametrize("option", ["--version", "-V"])
@@ -103,3 +103,12 @@ def test_help_loads_no_command_no_service_and_no_rich() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     unwanted = ("rich", "aionet.services", *(f"aionet.cli.{name}" for name in COMMANDS))
     assert [name for name in done.stderr.split() if name.startswith(unwanted)] == []
+
+
+@pytest.mark.parametrize(("closed", "out"), [("<&-", "hi"), (">&-", ""), ("2>&-", "hi"), ("<&- >&- 2>&-", "")])
+def test_closed_standard_streams_are_not_taken_by_sockets(closed: str, out: str, served: Served) -> None:
+    command = [sys.executable, "-m", "aionet", "send", served.endpoints["echo"], "hi"]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *command], cwd=ROOT, capture_output=True, text=True, timeout=20
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, out, "")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +19,7 @@ import pytest
 from aionet.cli import main
 
 from ..conftest import TLSFiles
-from .conftest import Feed, Served
+from .conftest import ROOT, Feed, Served
 
 
 @contextmanager
@@ -299,3 +302,42 @@ def test_a_peer_that_closes_while_nobody_types(capfdbinary: pytest.CaptureFixtur
         for descriptor in (kept, reading, writing):
             os.close(descriptor)
     assert capfdbinary.readouterr() == (b"bye\n", b"")
+
+
+def test_a_reader_that_leaves_is_no_error(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "input").write_bytes(b"x" * 10_000_000)
+    with (tmp_path / "input").open("rb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "aionet", "send", served.endpoints["echo"]],
+            cwd=ROOT,
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        assert process.stdout.read(10) == b"x" * 10
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.wait(20) == 141
+
+
+def test_ctrl_c_is_quiet(served: Served) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aionet", "send", served.endpoints["echo"]],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdin, process.stdout, process.stderr:
+        process.stdin.write(b"x")
+        assert process.stdout.read(1) == b"x"  # it runs, and waits for more input
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b""
+    assert process.wait(20) == 130
