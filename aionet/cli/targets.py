@@ -74,7 +74,7 @@ def _make_chat(options: ServiceOptions) -> object:
 
 
 def _make_files(options: ServiceOptions) -> object:
-    from ..services.files import Files
+    from ..services.files.handler import Files
 
     return Files(_directory(options.directory))
 

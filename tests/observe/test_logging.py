@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -307,3 +309,35 @@ def test_colour_only_on_a_terminal_that_wants_it(
     with logging_to(stream):
         logging.getLogger("aionet.server").warning("careful")
     assert stream.getvalue().startswith("\x1b[33m") is coloured
+
+
+def test_the_last_lines_of_a_program_that_does_not_close_are_written() -> None:
+    code = (
+        "import logging; from aionet.observe.logging import setup_logging; setup_logging('info'); "
+        "[logging.getLogger('aionet.server').info('line %d', number) for number in range(1000)]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1000
+    assert done.stderr.endswith("INFO aionet.server: line 999\n")
+
+
+class Shared(io.StringIO):
+    """A terminal that another process made non-blocking: full once."""
+
+    full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            self.full = False
+            raise BlockingIOError
+        return super().write(text)
+
+
+def test_a_terminal_that_is_full_for_a_moment_loses_a_line_and_says_so() -> None:
+    stream = Shared()
+    with logging_to(stream):
+        for word in ("first", "second"):
+            logging.getLogger("aionet.server").warning(word)
+    assert "first" not in stream.getvalue()
+    assert stream.getvalue().endswith("second\n(1 log lines dropped: the output does not keep up)\n")
