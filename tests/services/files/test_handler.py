@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import shutil
 import socket
 import struct
 import threading
@@ -18,6 +17,7 @@ from aionet.services.files.disk import BLOCK
 from aionet.services.files.entries import parse_entries
 from aionet.services.files.handler import ENTRIES_PER_PART, Files
 from aionet.services.files.paths import Directory
+from tests.tools import require
 
 from .conftest import Tree
 from .serving import RawClient, descriptors_of_files, raw_client, serve, until_none_open
@@ -341,7 +341,6 @@ def conversation() -> tuple[bytes, bytes]:
     return typed.encode(), answered.encode()
 
 
-@pytest.mark.skipif(shutil.which("nc") is None, reason="netcat-openbsd is not installed")
 async def test_the_page_of_the_protocol_typed_into_nc(tmp_path: Path) -> None:
     shared = tmp_path / "shared_files"
     (shared / "music").mkdir(parents=True)
@@ -353,7 +352,7 @@ async def test_the_page_of_the_protocol_typed_into_nc(tmp_path: Path) -> None:
     assert typed.startswith(b"HELLO\nLIST\n")
     async with serve(shared) as served:
         process = await asyncio.create_subprocess_exec(
-            *["nc", "-N", served.endpoint.host, str(served.endpoint.port)],
+            *[require("nc"), "-N", served.endpoint.host, str(served.endpoint.port)],
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
