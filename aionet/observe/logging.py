@@ -70,7 +70,7 @@ def printable(value: object, limit: int = MAX_TEXT) -> str:
 
 
 def format_address(address: Address) -> str:
-    """A peer's address as people write it: ``127.0.0.1:7000``, ``[::1]:7000``, a Unix path, or ``unnamed peer`` (unix(7))."""
+    """A peer's address as people write it: ``127.0.0.1:7000``, ``[::1]:7000``, a path, ``unnamed peer`` (unix(7))."""
     if isinstance(address, tuple) and len(address) >= 2:
         host = printable(address[0])
         return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
