@@ -36,8 +36,8 @@ Examples:
   python -m aionet send --ca ca.pem tls://localhost:7443 hello
   python -m aionet send unix:///run/app.sock < request.bin
 \b
-Exit codes: 0 answered, 1 no answer, or the connection failed, 2 usage, 3 not reached,
-4 bad endpoint."""
+Exit codes: 0 answered, or closed by the peer, 1 no answer, or the connection failed, 2 usage,
+3 not reached, 4 bad endpoint."""
 )
 @click.argument("endpoint")
 @click.argument("text", required=False)

@@ -70,11 +70,11 @@ def printable(value: object, limit: int = MAX_TEXT) -> str:
 
 
 def format_address(address: Address) -> str:
-    """A peer's address as people write it: ``127.0.0.1:7000``, ``[::1]:7000``, a Unix path, or ``unix peer``."""
+    """A peer's address as people write it: ``127.0.0.1:7000``, ``[::1]:7000``, a path, ``unnamed peer`` (unix(7))."""
     if isinstance(address, tuple) and len(address) >= 2:
         host = printable(address[0])
         return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
-    return printable(address) if address else "unix peer"
+    return printable(address) if address else "unnamed peer"
 
 
 class LogObserver:

@@ -88,7 +88,7 @@ def failure(text: str = "boom") -> HandlerFailed:
         (ServerStateChanged("NEW", "STARTING"), "aionet.server", logging.INFO, "NEW -> STARTING"),
         (ListenerStarted("tcp://127.0.0.1:80", "echo"), "aionet.server", logging.INFO, "tcp://127.0.0.1:80 for echo"),
         (DrainFinished(0.5, ()), "aionet.server", logging.INFO, "drained in 0.5 s"),
-        (DrainFinished(9.0, (PEER, None)), "aionet.server", logging.WARNING, "2 cut after 9.0 s: 127.0.0.1:7000, unix"),
+        (DrainFinished(9.0, (PEER, None)), "aionet.server", logging.WARNING, "2 cut after 9.0 s: 127.0.0.1:7000, unn"),
         (AcceptSuspended("tcp://*:80", 10, 10), "aionet.security", logging.WARNING, "10 connections open, limit 10"),
         (AcceptResumed("tcp://*:80", 9), "aionet.security", logging.INFO, "accepts again"),
         (
@@ -201,8 +201,8 @@ def test_printable(value: object, shown: str) -> None:
         (PEER, "127.0.0.1:7000"),
         (("::1", 7000, 0, 0), "[::1]:7000"),
         ("/run/\x1bapp.sock", "/run/\\x1bapp.sock"),
-        ("", "unix peer"),
-        (None, "unix peer"),
+        ("", "unnamed peer"),
+        (None, "unnamed peer"),
     ],
 )
 def test_format_address(address: tuple[object, ...] | str | None, shown: str) -> None:
