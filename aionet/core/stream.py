@@ -71,6 +71,8 @@ class StreamConnection(OutboundConnection[M]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport_write = self._transport.write
+        if not self._context.half_close:
+            self._names = self._extra("peername"), self._extra("sockname")
         door = self._context.door
         if door is None or door.admit(self):
             self.begin()
@@ -180,7 +182,8 @@ class StreamConnection(OutboundConnection[M]):
         on_message = self._on_message
         if not self._groups:  # a member keeps the order of its own and its groups' messages by the longer way
             self._corked = True
-            self._batching = self._batches and not self._out
+            if not self._out:
+                self._batching = self._batches
         rest = iter(messages)
         try:
             for message in rest:
@@ -190,7 +193,8 @@ class StreamConnection(OutboundConnection[M]):
                     break
             if self._out and not self._dirty:
                 self._flush()
-            self._corked = self._batching = False
+            self._corked = False
+            self._batching = None
         except Exception as exc:
             self._fail("on_message", exc)
 
@@ -284,7 +288,8 @@ class StreamConnection(OutboundConnection[M]):
 
     def abort(self, reason: CloseReason = CloseReason.LOCAL_CLOSED) -> None:
         self._held |= CLOSING
-        self._corked = self._batching = False
+        self._corked = False
+        self._batching = None
         self._out.clear()
         self._stash = None
         if self._reason is None:
@@ -336,7 +341,8 @@ class StreamConnection(OutboundConnection[M]):
         except Exception as exc:
             self._report("write", exc)
             self._reason, self._exc = CloseReason.HANDLER_ERROR, exc
-        self._corked = self._batching = False
+        self._corked = False
+        self._batching = None
 
     def _close_transport(self) -> None:
         if self._transport is not None:
