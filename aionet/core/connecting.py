@@ -21,7 +21,7 @@ from .listener import TLS_SHUTDOWN
 from .loop import shared
 from .sockets import SocketAddress, apply_options, reason_of, resolve
 from .stream import StreamConnection
-from .tls import client_context
+from .tls import checked_context, client_context
 
 __all__ = ["open_stream"]
 
@@ -96,7 +96,7 @@ def _tls_options(endpoint: Endpoint, ssl_context: ssl.SSLContext | None, timeout
     if endpoint.scheme != "tls":
         return {}
     return {
-        "ssl": ssl_context or client_context(endpoint),
+        "ssl": client_context(endpoint) if ssl_context is None else checked_context(endpoint, ssl_context),
         "server_hostname": str(endpoint.options.get("server_name", endpoint.host)),
         "ssl_handshake_timeout": timeouts.handshake,
         "ssl_shutdown_timeout": TLS_SHUTDOWN,

@@ -8,6 +8,7 @@ while nobody waits.
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Protocol
 
 __all__ = ["Deadlines", "Watched"]
@@ -42,8 +43,13 @@ class Deadlines:
         self.now = loop.time()
 
     def watch(self, item: Watched, when: float) -> None:
-        """Look at ``item`` once ``when`` (loop time) has passed; moves it if it was waiting already."""
+        """Look at ``item`` once ``when`` (loop time) has passed; moves it if it was waiting already.
+
+        ``math.inf``: never.
+        """
         self.forget(item)
+        if when == math.inf:
+            return
         if self._handle is None:
             self.now = self._loop.time()
             self._next = int(self.now / self._resolution) + 1
