@@ -126,7 +126,7 @@ def descriptor_budget(limits: Limits, listeners: int = 1) -> DescriptorBudget:
     free = soft - _descriptors_in_use()
     reserve = max(16, soft // 10)
     connections = max(1, min(limits.max_connections, free - 2 * reserve))
-    backlog = max(1, min(MAX_BACKLOG, (free - connections) // (2 * listeners)))
+    backlog = max(1, min(MAX_BACKLOG, (free - connections) // (2 * max(1, listeners))))
     return DescriptorBudget(connections, backlog)
 
 
