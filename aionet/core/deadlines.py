@@ -10,7 +10,12 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-__all__ = ["Deadlines", "Watched"]
+__all__ = ["Deadlines", "Watched", "resolution"]
+
+
+def resolution(shortest: float) -> float:
+    """The tick, seconds, that keeps the promise of :class:`~aionet.Timeouts` where this is the shortest deadline."""
+    return min(max(shortest / 8, 0.01), 0.5)
 
 
 class Watched(Protocol):
