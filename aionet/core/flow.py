@@ -102,13 +102,18 @@ class OutboundConnection(Connection[M]):
     # ---- writing -------------------------------------------------------------------------------
 
     def write(self, message: M) -> None:
+        data: Any  # bytes, encoded or to be encoded
         if self._batching and type(message) is bytes:  # others are mutable: encoded, and so copied, at once
-            self._out.append(message)
-            self._room -= len(message)  # type: ignore[arg-type]  # batching codecs' messages are bytes
-            if self._room < 0:
-                self._flush()
+            data = message
+        elif self._corked and not self._batching:
+            data = self._encode(message)
         else:
             self.write_encoded(self._encode(message))
+            return
+        self._out.append(data)
+        self._room -= len(data)
+        if self._room < 0:
+            self._flush()
 
     def write_encoded(self, data: bytes) -> None:
         if self._corked:
