@@ -41,6 +41,7 @@ class StreamConnection(OutboundConnection[M]):
         "_begun",
         "_close_by",
         "_eof",
+        "_eof_told",
         "_feed",
         "_on_message",
         "_partial_at",
@@ -59,7 +60,7 @@ class StreamConnection(OutboundConnection[M]):
         self._on_message: Callable[[Connection[M], Any], Any] = context.on_message
         self._stash: list[M] | None = None  # received, held back
         self._begun = False
-        self._eof = False
+        self._eof = self._eof_told = False
         self._state: Any = None
         self._partial_at = self._taken_at = self._close_by = 0.0
         self._taken = -1
@@ -117,8 +118,7 @@ class StreamConnection(OutboundConnection[M]):
     def eof_received(self) -> bool:
         self._eof = True
         if self._held & CLOSING:
-            self._close_transport()
-            return False
+            return False  # the transport closes
         if self._codec.fault is None:
             try:
                 messages = self._codec.feed_eof()
@@ -241,7 +241,8 @@ class StreamConnection(OutboundConnection[M]):
                 transport.pause_reading()
 
     def _end_of_messages(self) -> None:
-        if not self._held & CLOSING:
+        if not self._held & CLOSING and not self._eof_told:
+            self._eof_told = True
             if self._reason is None and self._context.half_close is False:
                 self._reason = CloseReason.PEER_CLOSED
             self._call("on_eof", self._context.on_eof, self)
@@ -337,10 +338,6 @@ class StreamConnection(OutboundConnection[M]):
             self._report("write", exc)
             self._reason, self._exc = CloseReason.HANDLER_ERROR, exc
         self._corked = self._batching = False
-
-    def _close_transport(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
 
     def _finish(self) -> None:
         """Gone: tell the handler, once, and whoever listens."""
