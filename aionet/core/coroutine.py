@@ -14,7 +14,7 @@ from ..events import CloseReason
 from ..styles import StreamStyle
 from .context import StreamContext
 from .flow import CLOSING
-from .stream import BY_INBOX, StreamConnection
+from .stream import BY_HANDLER, BY_INBOX, StreamConnection
 
 __all__ = ["CoroutineConnection"]
 
@@ -182,7 +182,7 @@ class CoroutineConnection(StreamConnection[M]):
             await self._wait()
 
     def close(self) -> None:
-        unread = bool(self._inbox)
+        unread = bool(self._inbox or self._held & BY_HANDLER)
         self._inbox.clear()
         self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=unread)
 

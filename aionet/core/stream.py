@@ -281,7 +281,8 @@ class StreamConnection(OutboundConnection[M]):
     # ---- ending --------------------------------------------------------------------------------
 
     def close(self) -> None:
-        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=bool(self._stash))
+        unread = bool(self._stash or self._held & BY_HANDLER)  # the kernel may hold more of it
+        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=unread)
 
     def abort(self, reason: CloseReason = CloseReason.LOCAL_CLOSED) -> None:
         self._held |= CLOSING
@@ -297,7 +298,7 @@ class StreamConnection(OutboundConnection[M]):
     def _close(self, reason: CloseReason, exc: BaseException | None, *, linger: bool) -> None:
         if self._held & CLOSING:
             return
-        if self._reason is None:
+        if self._reason is None or reason is CloseReason.HANDLER_ERROR:  # else: drain() has said why already
             self._reason, self._exc = reason, exc
         if self._groups:
             for group in self._groups:
@@ -309,7 +310,7 @@ class StreamConnection(OutboundConnection[M]):
         self._flush_last()
         if self._held & CLOSING:  # the flush found a slow consumer
             return
-        was_held, self._held = self._held, CLOSING
+        self._held = CLOSING
         self._stash = None
         self._wake()
         deadlines = self._context.deadlines
@@ -322,8 +323,7 @@ class StreamConnection(OutboundConnection[M]):
             self._close_by = deadlines.now + timeouts.linger
             if self._transport_write is not nowhere:
                 transport.write_eof()
-            if was_held:
-                self._read(True)
+            self._read(True)
         else:
             self._close_by = deadlines.now + timeouts.send
             transport.close()
