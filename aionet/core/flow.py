@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
 import anyio
@@ -117,8 +118,8 @@ class OutboundConnection(Connection[M]):
 
     def write_encoded(self, data: bytes) -> None:
         if self._corked:
-            if self._batching:
-                self._end_batch()
+            if self._batching and not self._end_batch():
+                return
             self._out.append(data)
             self._room -= len(data)
             if self._room < 0:
@@ -144,25 +145,35 @@ class OutboundConnection(Connection[M]):
         if self._out and not self._lost:
             self._flush()
 
-    def _end_batch(self) -> None:
-        """Encode what is batched; the rest of the chunk is encoded message by message."""
+    def _end_batch(self) -> bool:
+        """Encode what is batched; the rest of the chunk is encoded message by message. False: it cannot be."""
         self._batching = False
         batch, self._out = self._out, []
         if batch:
-            self._out.append(self._encode_all(batch))
-
-    def _encode_all(self, batch: list[Any]) -> bytes:
-        """Encode a batch; if one of it cannot be encoded, send what was written before that one, and raise."""
-        try:
-            return self._codec.encode_batch(batch)
-        except Exception:
-            good: list[bytes] = []
             try:
-                good.extend(map(self._encode, batch))  # keeps what came before the one that raises
-            finally:
-                self.messages_sent += len(good)
-                self.send_now(b"".join(good))
-            raise
+                self._out.append(self._codec.encode_batch(batch))
+            except Exception as exc:
+                self._give_up(batch, exc)
+                return False
+        return True
+
+    def _give_up(self, batch: list[Any], exc: Exception) -> None:
+        """One of a batch cannot be encoded: what was written before it leaves, and the connection ends.
+
+        Nothing is raised: whoever called may have written something else, and what followed in the batch is lost.
+        """
+        self._batching = False
+        good: list[bytes] = []
+        with suppress(Exception):
+            good.extend(map(self._encode, batch))  # keeps what came before the one that raises
+        if good:
+            self.messages_sent += len(good)
+            self.send_now(b"".join(good))
+        self._fail("write", exc)
+
+    def _fail(self, where: str, exc: BaseException) -> None:
+        """Report the user's exception and end the connection for it."""
+        raise NotImplementedError
 
     def _flush(self) -> None:
         out = self._out
@@ -170,7 +181,11 @@ class OutboundConnection(Connection[M]):
         self._room = FLUSH_AT
         if self._batching:
             self._out = []
-            data = self._encode(out[0]) if count == 1 else self._encode_all(out)
+            try:
+                data = self._encode(out[0]) if count == 1 else self._codec.encode_batch(out)
+            except Exception as exc:
+                self._give_up(out, exc)
+                return
         else:
             data = out[0] if count == 1 else b"".join(out)
             out.clear()

@@ -398,16 +398,19 @@ class StreamConnection(OutboundConnection[M]):
         return now + self._context.check_interval
 
     async def send_eof(self) -> None:
+        if self._transport_write is nowhere and not self._held & CLOSING:
+            return
         self._check_open()
         if not self._context.half_close:
             self.close()
             return
+        for group in tuple(self._groups or ()):
+            group.discard(self)  # gives it what was said so far; more it cannot be told
         if self._out:
             self._flush()
+        self._transport_write = nowhere
         assert self._transport is not None
-        if self._transport_write is not nowhere:
-            self._transport_write = nowhere
-            self._transport.write_eof()
+        self._transport.write_eof()
 
     async def receive(self) -> M:
         raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")

@@ -18,8 +18,8 @@ from .stream_tools import as_on_uvloop
 MESSAGE_CALLS: Final = 3
 """A message in callback style: on_message, write, encode."""
 CHUNK_CALLS: Final = 4
-"""Beside those, a chunk: data_received, feed, _deliver, _flush (and of a batch of lines two more, encoded at once
-instead of one by one)."""
+"""Beside those, a chunk: data_received, feed, _deliver, _flush (and of a batch of lines one more, encoded at
+once instead of one by one)."""
 BUFFERED_CALLS: Final = 2
 """More for a chunk where the loop has no buffer of its own (asyncio's): get_buffer and buffer_updated."""
 BATCH_MESSAGE_CALLS: Final = 2
