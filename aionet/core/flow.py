@@ -7,6 +7,7 @@ have come together. Then it is the transport's buffer that counts: above ``high_
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
@@ -19,13 +20,15 @@ from .context import StreamContext
 from .loop import LoopShared
 from .tls import tls_facts
 
-__all__ = ["CLOSING", "Membership", "OutboundConnection", "nowhere"]
+__all__ = ["CLOSING", "Membership", "OutboundConnection", "nowhere", "reason_of"]
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
 
 FLUSH_AT: Final = 64 * 1024
 """Bytes of encoded output at which it leaves before its chunk, or its tick, is done."""
+
+_RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
 
 CLOSING: Final = 1
 """The bit of ``_held`` that says: closed, or about to be."""
@@ -348,3 +351,12 @@ class OutboundConnection(Connection[M]):
 
 def nowhere(data: bytes) -> None:
     """Where bytes go that are written after ``send_eof``."""
+
+
+def reason_of(exc: BaseException | None) -> CloseReason:
+    """Why a transport ended that nobody here has closed."""
+    if exc is None:
+        return CloseReason.PEER_CLOSED
+    if isinstance(exc, OSError) and exc.errno in _RESETS:
+        return CloseReason.PEER_RESET
+    return CloseReason.TRANSPORT_ERROR

@@ -8,7 +8,6 @@ one class for each style, chosen at registration, so that a style costs nothing 
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Callable, Hashable
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar, cast
@@ -17,7 +16,7 @@ from ..errors import ProtocolError
 from ..events import CloseReason, ConnectionClosed, ConnectionOpened, HandlerFailed
 from ..handler import Connection
 from .context import StreamContext
-from .flow import CLOSING, OutboundConnection, nowhere
+from .flow import CLOSING, OutboundConnection, nowhere, reason_of
 
 __all__ = ["StreamConnection"]
 
@@ -27,8 +26,6 @@ M = TypeVar("M")
 BY_HANDLER: Final = 2  # pause_reading()
 BY_OUTPUT: Final = 4  # the peer does not read our answers, so we do not read its questions
 BY_INBOX: Final = 8  # a coroutine lags behind
-
-_RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
 
 
 class StreamConnection(OutboundConnection[M]):
@@ -150,7 +147,7 @@ class StreamConnection(OutboundConnection[M]):
                 context.door.leave_early(self)
             return
         if self._reason is None:
-            self._reason, self._exc = _reason_of(exc), exc
+            self._reason, self._exc = reason_of(exc), exc
         for group in tuple(self._groups or ()):
             group.discard(self)
         self._wake()
@@ -313,21 +310,22 @@ class StreamConnection(OutboundConnection[M]):
         self._held = CLOSING
         self._stash = None
         self._wake()
-        deadlines = self._context.deadlines
+        self._taken = self.bytes_sent - transport.get_write_buffer_size()
+        now = self._context.loop.time()
         timeouts = self._context.timeouts
         if linger and not self._eof and self._context.half_close and not transport.is_closing():
             # Closing with unread input resets the connection and destroys our last words on their way: so say that
             # nothing more will come, and throw away what still comes, until the peer closes too (cf. nginx's
             # lingering_close).
             self._feed = _discard
-            self._close_by = deadlines.now + timeouts.linger
+            self._close_by = now + timeouts.linger
             if self._transport_write is not nowhere:
                 transport.write_eof()
             self._read(True)
         else:
-            self._close_by = deadlines.now + timeouts.send
+            self._close_by = now + timeouts.send
             transport.close()
-        deadlines.watch(self, self._close_by)
+        self._context.deadlines.watch(self, self._close_by)
 
     def _flush_last(self) -> None:
         """Send what waits before closing. A batch that cannot be encoded is the handler's failure."""
@@ -378,24 +376,31 @@ class StreamConnection(OutboundConnection[M]):
             transport.abort()
             return None
         first = not self.messages_received
-        if not self._partial_at and self._codec.buffered:
+        partial = first or self._codec.buffered
+        if partial and not self._partial_at:
             self._partial_at = now  # left over behind a complete message: counted from when it is first seen
-        if (first or self._codec.buffered) and not self._held:
-            since = now - self._partial_at
-            if since >= (timeouts.first_message if first else timeouts.message):
+        again = min(now + self._context.check_interval, self._heard_at + timeouts.idle)
+        if partial and not self._held:
+            due = self._partial_at + (timeouts.first_message if first else timeouts.message)
+            if now >= due:
                 self._close(CloseReason.MESSAGE_TIMEOUT, None, linger=False)
                 return self._close_by
+            again = min(again, due)
         waiting = transport.get_write_buffer_size()
         taken = self.bytes_sent - waiting
-        if not waiting or taken != self._taken:
+        if not waiting:
+            self._taken = -1
+        elif taken != self._taken:  # also when it is first seen waiting
             self._taken, self._taken_at = taken, now
-        elif now - self._taken_at >= timeouts.send:
+        elif now >= self._taken_at + timeouts.send:
             self.abort(CloseReason.SLOW_CONSUMER)
             return None
-        if now - self._heard_at >= timeouts.idle:
+        else:
+            again = min(again, self._taken_at + timeouts.send)
+        if now >= self._heard_at + timeouts.idle:
             self._close(CloseReason.IDLE_TIMEOUT, None, linger=False)
             return self._close_by
-        return now + self._context.check_interval
+        return again
 
     async def send_eof(self) -> None:
         if self._transport_write is nowhere and not self._held & CLOSING:
@@ -440,11 +445,3 @@ class StreamConnection(OutboundConnection[M]):
 
 def _discard(data: bytes) -> list[Any]:
     return []
-
-
-def _reason_of(exc: BaseException | None) -> CloseReason:
-    if exc is None:
-        return CloseReason.PEER_CLOSED
-    if isinstance(exc, OSError) and exc.errno in _RESETS:
-        return CloseReason.PEER_RESET
-    return CloseReason.TRANSPORT_ERROR
