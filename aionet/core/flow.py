@@ -145,7 +145,7 @@ class OutboundConnection(Connection[M]):
 
     def flush_tick(self) -> None:
         self._dirty = False
-        if self._out and not self._lost:
+        if self._out and not self._held & CLOSING:
             self._flush()
 
     def _end_batch(self) -> bool:
