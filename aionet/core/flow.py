@@ -18,7 +18,7 @@ from .context import StreamContext
 from .loop import LoopShared
 from .tls import tls_facts
 
-__all__ = ["CLOSING", "Membership", "OutboundConnection"]
+__all__ = ["CLOSING", "Membership", "OutboundConnection", "nowhere"]
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -203,7 +203,10 @@ class OutboundConnection(Connection[M]):
             await asyncio.sleep(0)  # 64 KiB left at once: a sender whose peer is fast must not own the loop
 
     def _check_open(self) -> None:
+        """Raise what says why nothing can be sent any more, if so."""
         if not self._held & CLOSING:
+            if self._transport_write is nowhere:
+                raise anyio.ClosedResourceError
             return
         if self._reason in (None, CloseReason.LOCAL_CLOSED):
             raise anyio.ClosedResourceError
@@ -321,3 +324,7 @@ class OutboundConnection(Connection[M]):
     def fileno(self) -> int:
         sock = None if self._lost else self._extra("socket")
         return -1 if sock is None else int(sock.fileno())
+
+
+def nowhere(data: bytes) -> None:
+    """Where bytes go that are written after ``send_eof``."""

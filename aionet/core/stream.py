@@ -17,7 +17,7 @@ from ..errors import ProtocolError
 from ..events import CloseReason, ConnectionClosed, ConnectionOpened, HandlerFailed
 from ..handler import Connection
 from .context import StreamContext
-from .flow import CLOSING, OutboundConnection
+from .flow import CLOSING, OutboundConnection, nowhere
 
 __all__ = ["StreamConnection"]
 
@@ -217,6 +217,8 @@ class StreamConnection(OutboundConnection[M]):
         """Nothing holds the connection back any more: deliver what was, then read again."""
         if self._held:
             return
+        if self._partial_at:
+            self._partial_at = self._deadlines.now  # the peer is not to blame for the time it was not read
         stash, self._stash = self._stash, None
         if stash:
             self._deliver(stash)
@@ -291,10 +293,6 @@ class StreamConnection(OutboundConnection[M]):
         if self._transport is not None and not self._lost:
             self._transport.abort()
 
-    def end(self, reason: CloseReason) -> None:
-        """Close for a reason of the server's: what waits is still sent."""
-        self._close(reason, None, linger=False)
-
     def _close(self, reason: CloseReason, exc: BaseException | None, *, linger: bool) -> None:
         if self._held & CLOSING:
             return
@@ -315,13 +313,14 @@ class StreamConnection(OutboundConnection[M]):
         self._wake()
         deadlines = self._context.deadlines
         timeouts = self._context.timeouts
-        if linger and not self._eof and self._context.half_close:
+        if linger and not self._eof and self._context.half_close and not transport.is_closing():
             # Closing with unread input resets the connection and destroys our last words on their way: so say that
             # nothing more will come, and throw away what still comes, until the peer closes too (cf. nginx's
             # lingering_close).
             self._feed = _discard
             self._close_by = deadlines.now + timeouts.linger
-            transport.write_eof()
+            if self._transport_write is not nowhere:
+                transport.write_eof()
             if was_held:
                 self._read(True)
         else:
@@ -409,7 +408,9 @@ class StreamConnection(OutboundConnection[M]):
         if self._out:
             self._flush()
         assert self._transport is not None
-        self._transport.write_eof()
+        if self._transport_write is not nowhere:
+            self._transport_write = nowhere
+            self._transport.write_eof()
 
     async def receive(self) -> M:
         raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")

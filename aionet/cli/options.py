@@ -1,0 +1,70 @@
+"""What several commands share: options, default endpoints, and what was said before the command."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import click
+
+__all__ = ["DEFAULT_CHAT", "DEFAULT_FILES", "Settings", "debug_option", "encode_text", "json_option", "timeout_option"]
+
+DEFAULT_CHAT: Final = "tcp://127.0.0.1:9999"
+DEFAULT_FILES: Final = "tcp://127.0.0.1:5000"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Settings:
+    """What holds for the whole command line, wherever it was said."""
+
+    debug: bool = False
+
+
+def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.ensure_object(Settings).debug = True
+
+
+def debug_option(command: F) -> F:
+    """``--debug``: tracebacks. Before the command or behind it."""
+    return click.option(
+        "--debug",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_set_debug,
+        help="Show tracebacks of errors.",
+    )(command)
+
+
+def _refuse_nan(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("nan is no number of seconds", ctx, parameter)
+    return value
+
+
+def json_option(what: str) -> Callable[[F], F]:
+    """``--json``: one line for programs on standard output."""
+    return click.option("--json", "as_json", is_flag=True, help=what)
+
+
+def timeout_option(default: float) -> Callable[[F], F]:
+    """``--timeout``: seconds to connect, and to wait for an answer."""
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=default,
+        show_default=True,
+        metavar="SECONDS",
+        callback=_refuse_nan,
+        help="To connect, and to wait for an answer.",
+    )
+
+
+def encode_text(text: str) -> bytes:
+    """An argument of the command line as the bytes it was: whatever they were, they are not refused here."""
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,112 @@
+"""``aionet serve``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from ..limits import Limits
+from ..observe.logging import LEVELS
+from ..server import run
+from .banner import Talk
+from .options import debug_option, json_option
+from .targets import SERVICES, ServiceOptions, build_plan
+
+__all__ = ["serve"]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  python -m aionet serve
+  python -m aionet serve tcp://127.0.0.1:7000=echo udp://127.0.0.1:7000=datagram
+  python -m aionet serve files --directory ~/Public
+  python -m aionet serve 'tls://0.0.0.0:7443?cert=server.pem&key=server.key=chat'
+  python -m aionet serve unix:///run/app.sock=myapp:handler
+  python -m aionet serve examples.kv:router
+\b
+Services: """
+    + "; ".join(f"{name} ({service.about})" for name, service in SERVICES.items())
+    + """.
+\b
+Exit codes: 0 stopped by SIGINT or SIGTERM, 2 usage, 3 could not start (port taken, certificate,
+import), 4 bad configuration, 5 the drain deadline was hit.""",
+)
+@click.argument("targets", nargs=-1, metavar="[ENDPOINT=SERVICE | SERVICE]... | MODULE:ROUTER")
+@click.option("--host", default="127.0.0.1", show_default=True, help="For services without an endpoint of their own.")
+@click.option(
+    "--loop",
+    type=click.Choice(["auto", "uvloop", "asyncio"]),
+    default="auto",
+    show_default=True,
+    help="The event loop.",
+)
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long open connections may finish after SIGINT or SIGTERM.",
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(min=1),
+    default=Limits().max_connections,
+    show_default=True,
+    metavar="N",
+    help="Open at once; above it new ones wait in the kernel's queue.",
+)
+@click.option("--directory", metavar="DIR", help="What files offers.  [default: shared_files, made if absent]")
+@click.option("--prefix", metavar="TEXT", help="What echo puts before each chunk.")
+@click.option("--ack", metavar="TEXT", help="What datagram answers, instead of the datagram.")
+@click.option("--app-dir", default=".", metavar="DIR", help="Where MODULE is looked for first.  [default: here]")
+@click.option(
+    "--log-level", type=click.Choice(LEVELS), default="warning", show_default=True, help="debug: each connection too."
+)
+@json_option("Tell the real ports as one line of JSON on stdout when started, instead of in words.")
+@debug_option
+def serve(
+    targets: tuple[str, ...],
+    host: str,
+    loop: Literal["auto", "uvloop", "asyncio"],
+    drain_timeout: float,
+    max_connections: int,
+    directory: str | None,
+    prefix: str | None,
+    ack: str | None,
+    app_dir: str,
+    log_level: str,
+    as_json: bool,
+) -> int:
+    """Serve until Ctrl+C or SIGTERM.
+
+    Each target is ENDPOINT=SERVICE, a SERVICE at its default endpoint, ENDPOINT=MODULE:HANDLER, or one
+    MODULE:ROUTER (or a function without parameters that returns a router). None: all four services.
+    """
+    plan = build_plan(targets, host, ServiceOptions(directory, prefix, ack), app_dir)
+    raise_descriptor_limit()
+    talk = Talk(plan.services, drain_timeout=drain_timeout, as_json=as_json)
+    return run(
+        plan.router,
+        loop=loop,
+        drain_timeout=drain_timeout,
+        limits=Limits(max_connections=max_connections),
+        log_level=log_level,
+        on_started=talk.started,
+    )
+
+
+def raise_descriptor_limit() -> None:
+    """Let the process open as many files as its hard limit allows, as servers do; 1024 is for ``select``."""
+    try:
+        import resource
+    except ImportError:
+        return  # not a POSIX system
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):
+            return  # macOS says "unlimited" and refuses it

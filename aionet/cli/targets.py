@@ -1,0 +1,180 @@
+"""What ``serve`` is asked for, as a router: ``ENDPOINT=SERVICE``, a service's own name, or ``MODULE:ROUTER``."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+import click
+
+from ..endpoint import Endpoint
+from ..errors import ConfigError, EndpointError, RouteError
+from ..routing import Router
+from .loading import load_handler, load_router
+from .options import encode_text
+
+__all__ = ["SERVICES", "Plan", "ServiceOptions", "build_plan", "default_endpoint"]
+
+DEFAULT_DIRECTORY: Final = "shared_files"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """Options of the built-in services. ``None``: not given.
+
+    Attributes:
+        directory: Which ``files`` offers; default: ``shared_files``, made if absent.
+        prefix: Put by ``echo`` before each chunk.
+        ack: What ``datagram`` answers, instead of the datagram itself.
+    """
+
+    directory: str | None = None
+    prefix: str | None = None
+    ack: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A built-in service: where it listens by default, what it is, and how it is made."""
+
+    scheme: str
+    port: int
+    about: str
+    make: Callable[[ServiceOptions], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be served, and which built-in service (or none) each route of the router is, in route order."""
+
+    router: Router
+    services: tuple[str | None, ...]
+
+
+def _make_echo(options: ServiceOptions) -> object:
+    from ..services.echo import Echo
+
+    return Echo(prefix=encode_text(options.prefix or ""))
+
+
+def _make_datagram(options: ServiceOptions) -> object:
+    from ..services.datagram import DatagramEcho
+
+    return DatagramEcho(ack=None if options.ack is None else encode_text(options.ack))
+
+
+def _make_chat(options: ServiceOptions) -> object:
+    from ..services.chat import Chat
+
+    return Chat()
+
+
+def _make_files(options: ServiceOptions) -> object:
+    from ..services.files import Files
+
+    return Files(_directory(options.directory))
+
+
+SERVICES: Final = {
+    "echo": Service("tcp", 8080, "bytes back as they came", _make_echo),
+    "datagram": Service("udp", 8080, "datagrams back to their sender", _make_datagram),
+    "chat": Service("tcp", 9999, "a chat room over lines", _make_chat),
+    "files": Service("tcp", 5000, "the files of a directory", _make_files),
+}
+
+
+def default_endpoint(service: str, host: str) -> Endpoint:
+    """Where this service listens if nothing else is said."""
+    known = SERVICES[service]
+    return Endpoint.parse(f"{known.scheme}://{f'[{host}]' if ':' in host else host}:{known.port}")
+
+
+def build_plan(targets: Sequence[str], host: str, options: ServiceOptions, app_dir: str) -> Plan:
+    """The router for these targets; none means the four services at their default endpoints.
+
+    Raises:
+        ConfigError: an endpoint, a service or a directory that is wrong.
+        LoadError: ``MODULE:ATTR`` could not be loaded.
+        click.UsageError: targets that do not go together, or an option of a service that is not served.
+    """
+    own = [target for target in targets if _is_module(target)]
+    if own:
+        if len(targets) > 1:
+            raise click.UsageError(f"{own[0]!r} brings its own endpoints: nothing else can be served beside it")
+        _refuse_unused(options, [])
+        router = load_router(own[0], app_dir)
+        if not router.routes:
+            raise RouteError(f"{own[0]} has no routes", hint="router.add('tcp://127.0.0.1:7000', handler)")
+        return Plan(router, (None,) * len(router.routes))
+    pairs = [_read(target, host) for target in targets or SERVICES]
+    _refuse_unused(options, [what for _, what in pairs])
+    router = Router()
+    for endpoint, what in pairs:
+        if what in SERVICES:
+            router.add(endpoint, SERVICES[what].make(options), name=_free_name(router, what))
+        else:
+            router.add(endpoint, load_handler(what, app_dir))
+    return Plan(router, tuple(what if what in SERVICES else None for _, what in pairs))
+
+
+def _is_module(target: str) -> bool:
+    return "=" not in target and "://" not in target and target not in SERVICES and (":" in target or "." in target)
+
+
+def _read(target: str, host: str) -> tuple[Endpoint, str]:
+    if target in SERVICES:
+        return default_endpoint(target, host), target
+    place, equals, what = target.rpartition("=")
+    if not equals:
+        if "://" in target:
+            raise EndpointError(f"{target!r} does not say what to serve there", hint=f"try {target}=echo; {_known()}")
+        raise _unknown_service(target)
+    endpoint = Endpoint.parse(place)
+    if ":" not in what and what not in SERVICES:
+        raise _unknown_service(what)
+    if what in SERVICES and endpoint.is_datagram is not (SERVICES[what].scheme == "udp"):
+        other = "udp" if SERVICES[what].scheme == "udp" else "tcp, tls or unix"
+        raise RouteError(
+            f"{target!r}: {what} is served over {other}, not over {endpoint.scheme}",
+            hint=f"{'datagram is the echo' if endpoint.is_datagram else 'echo is the one'} for {endpoint.scheme}",
+        )
+    return endpoint, what
+
+
+def _free_name(router: Router, service: str) -> str:
+    taken = {route.name for route in router.routes}
+    return next(name for number in count(1) if (name := f"{service}-{number}" if number > 1 else service) not in taken)
+
+
+def _known() -> str:
+    return f"services: {', '.join(SERVICES)}"
+
+
+def _unknown_service(word: str) -> ConfigError:
+    close = difflib.get_close_matches(word, SERVICES, n=1)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return RouteError(f"unknown service {word!r}", hint=f"{guess}{_known()}; your own: MODULE:ROUTER")
+
+
+def _refuse_unused(options: ServiceOptions, served: Sequence[str]) -> None:
+    for option, service in (("directory", "files"), ("prefix", "echo"), ("ack", "datagram")):
+        if getattr(options, option) is not None and service not in served:
+            raise click.UsageError(f"--{option} is for the service {service!r}, which is not served here")
+
+
+def _directory(given: str | None) -> str:
+    """The directory to offer; only the default one is made."""
+    if given is None and not os.path.lexists(DEFAULT_DIRECTORY):
+        os.mkdir(DEFAULT_DIRECTORY)
+    directory = DEFAULT_DIRECTORY if given is None else given
+    if not os.path.isdir(directory):
+        exists = os.path.lexists(directory)
+        raise ConfigError(
+            f"the directory to serve, {directory!r} {'is not a directory' if exists else 'does not exist'}",
+            hint="--directory names another" if exists else f"make it: mkdir -p {directory}",
+        )
+    return directory

@@ -1,0 +1,1 @@
+"""Watching a server: its events as log records."""
