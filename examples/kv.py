@@ -286,7 +286,7 @@ class KeyValue(StreamHandler[Any]):
     codec = RespCodec()
 
     def __init__(self, store: Store | None = None) -> None:
-        self.store = store or Store()
+        self.store = Store() if store is None else store
         self._started = self.store.clock()
         self._commands: dict[bytes, tuple[Callable[[list[bytes]], Any], int, int]] = {
             # name: (what answers it, fewest arguments, most arguments)

@@ -43,7 +43,7 @@ class Proxy:
     async def __call__(self, conn: Connection[bytes]) -> None:
         """Serve one client: two directions, each ends by itself, and the connection with the later of them."""
         try:
-            upstream: Connection[bytes] = await connect(self.upstream, timeout=self.connect_timeout)
+            upstream = await connect(self.upstream, timeout=self.connect_timeout)
         except ConnectError as exc:
             logger.warning("%s", exc)
             conn.abort()

@@ -8,7 +8,7 @@ Run it, from the project's directory, by any of::
 Try it::
 
     python -m examples.udp_time ask udp://127.0.0.1:7030
-    { printf '\\043'; head -c 47 /dev/zero; } | nc -u -w1 127.0.0.1 7030 | od -A d -t x1
+    printf '#%047d' 0 | nc -u -w1 127.0.0.1 7030 | od -A d -t x1
 
 It tells this machine's own clock, as one that nothing disciplines (stratum 10, as chrony's ``local``). Answers are no
 longer than questions, and only client requests are answered: nobody can use it to multiply traffic, or to make two
