@@ -182,7 +182,7 @@ class CoroutineConnection(StreamConnection[M]):
             await self._wait()
 
     def close(self) -> None:
-        unread = bool(self._inbox)
+        unread = bool(self._inbox or self._held)  # held: not read for a while, who knows what has come
         self._inbox.clear()
         self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=unread)
 

@@ -7,6 +7,7 @@ have come together. Then it is the transport's buffer that counts: above ``high_
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Hashable
 from typing import Any, Final, Protocol, TypeVar
 
@@ -22,6 +23,8 @@ __all__ = ["CLOSING", "Membership", "OutboundConnection", "nowhere"]
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
+
+_JOIN: Final = b"".join  # of a single item it is that item, not a copy
 
 FLUSH_AT: Final = 64 * 1024
 """Bytes of encoded output at which it leaves before its chunk, or its tick, is done."""
@@ -61,6 +64,7 @@ class OutboundConnection(Connection[M]):
         "_heard_at",
         "_held",
         "_lost",
+        "_names",
         "_out",
         "_reason",
         "_room",
@@ -85,12 +89,13 @@ class OutboundConnection(Connection[M]):
         self._out: list[Any] = []  # encoded, not yet given to the transport; messages to be encoded, while batching
         self._room = FLUSH_AT  # bytes that may still gather in it
         self._corked = False  # inside a chunk of our own, at whose end everything is flushed
-        self._batches = self._codec.batches
-        self._batching = False  # inside such a chunk, with a codec that encodes a batch faster than its messages
+        self._batches = self._codec.encode_batch if self._codec.batches else None
+        self._batching: Callable[[list[Any]], bytes] | None = None  # inside such a chunk: what will encode ``_out``
         self._dirty = False  # waiting for the end of the tick
         self._held = 0  # why no messages are delivered just now, as bits
         self._congested = False  # the transport holds more than high_water
         self._lost = False
+        self._names: tuple[Address, Address] | None = None  # of a TLS transport, which forgets them when it closes
         self._reason: CloseReason | None = None
         self._exc: BaseException | None = None
         self._groups: list[Membership[Any]] | None = None
@@ -113,7 +118,7 @@ class OutboundConnection(Connection[M]):
     def write_encoded(self, data: bytes) -> None:
         if self._corked:
             if self._batching:
-                self._end_batch()
+                self._end_batch(self._batching)
             self._out.append(data)
             self._room -= len(data)
             if self._room < 0:
@@ -139,37 +144,35 @@ class OutboundConnection(Connection[M]):
         if self._out and not self._lost:
             self._flush()
 
-    def _end_batch(self) -> None:
+    def _end_batch(self, encode_batch: Callable[[list[Any]], bytes]) -> None:
         """Encode what is batched; the rest of the chunk is encoded message by message."""
-        self._batching = False
+        self._batching = None
         batch, self._out = self._out, []
         if batch:
-            self._out.append(self._encode_all(batch))
-
-    def _encode_all(self, batch: list[Any]) -> bytes:
-        """Encode a batch; if one of it cannot be encoded, send what was written before that one, and raise."""
-        try:
-            return self._codec.encode_batch(batch)
-        except Exception:
-            good: list[bytes] = []
             try:
-                good.extend(map(self._encode, batch))  # keeps what came before the one that raises
-            finally:
-                self.messages_sent += len(good)
-                self.send_now(b"".join(good))
-            raise
+                self._out.append(encode_batch(batch))
+            except Exception:
+                self._send_good(batch)
+                raise
+
+    def _send_good(self, batch: list[Any]) -> None:
+        """One of the batch cannot be encoded: send what was written before it."""
+        good: list[bytes] = []
+        with contextlib.suppress(Exception):  # the caller raises it
+            good.extend(map(self._encode, batch))  # keeps what came before the one that raises
+        if good:
+            self.messages_sent += len(good)
+            self.send_now(b"".join(good))
 
     def _flush(self) -> None:
-        out = self._out
-        count = len(out)
+        out, self._out = self._out, []
         self._room = FLUSH_AT
-        if self._batching:
-            self._out = []
-            data = self._encode(out[0]) if count == 1 else self._encode_all(out)
-        else:
-            data = out[0] if count == 1 else b"".join(out)
-            out.clear()
-        self.messages_sent += count
+        try:
+            data = (self._batching or _JOIN)(out)
+        except Exception:
+            self._send_good(out)
+            raise
+        self.messages_sent += len(out)
         if self._congested and self._too_far_behind(len(data)):
             return
         self.bytes_sent += len(data)
@@ -219,7 +222,8 @@ class OutboundConnection(Connection[M]):
         if self._corked:  # what was written so far leaves before what the group says next
             if self._out and not self._dirty:
                 self._flush()
-            self._corked = self._batching = False
+            self._corked = False
+            self._batching = None
         self._groups = [*(self._groups or ()), group]
 
     def leave(self, group: Membership[Any]) -> None:
@@ -291,12 +295,12 @@ class OutboundConnection(Connection[M]):
 
     @property
     def peername(self) -> Address:
-        name: Address = self._extra("peername")
+        name: Address = self._extra("peername") if self._names is None else self._names[0]
         return name
 
     @property
     def sockname(self) -> Address:
-        name: Address = self._extra("sockname")
+        name: Address = self._extra("sockname") if self._names is None else self._names[1]
         return name
 
     @property

@@ -71,6 +71,8 @@ class StreamConnection(OutboundConnection[M]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport_write = self._transport.write
+        if not self._context.half_close:
+            self._names = self._extra("peername"), self._extra("sockname")
         door = self._context.door
         if door is None or door.admit(self):
             self.begin()
@@ -180,7 +182,8 @@ class StreamConnection(OutboundConnection[M]):
         on_message = self._on_message
         if not self._groups:  # a member keeps the order of its own and its groups' messages by the longer way
             self._corked = True
-            self._batching = self._batches and not self._out
+            if not self._out:
+                self._batching = self._batches
         rest = iter(messages)
         try:
             for message in rest:
@@ -190,7 +193,8 @@ class StreamConnection(OutboundConnection[M]):
                     break
             if self._out and not self._dirty:
                 self._flush()
-            self._corked = self._batching = False
+            self._corked = False
+            self._batching = None
         except Exception as exc:
             self._fail("on_message", exc)
 
@@ -272,7 +276,7 @@ class StreamConnection(OutboundConnection[M]):
 
     def _fail(self, where: str, exc: BaseException) -> None:
         self._report(where, exc)
-        self._close(CloseReason.HANDLER_ERROR, exc, linger=self._stash is not None)
+        self._close(CloseReason.HANDLER_ERROR, exc, linger=bool(self._held))
 
     def _report(self, where: str, exc: BaseException) -> None:
         self._context.events.emit(HandlerFailed(self._context.name, self.peername, where, exc))
@@ -280,11 +284,12 @@ class StreamConnection(OutboundConnection[M]):
     # ---- ending --------------------------------------------------------------------------------
 
     def close(self) -> None:
-        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=bool(self._stash))
+        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=bool(self._held))
 
     def abort(self, reason: CloseReason = CloseReason.LOCAL_CLOSED) -> None:
         self._held |= CLOSING
-        self._corked = self._batching = False
+        self._corked = False
+        self._batching = None
         self._out.clear()
         self._stash = None
         if self._reason is None:
@@ -336,7 +341,8 @@ class StreamConnection(OutboundConnection[M]):
         except Exception as exc:
             self._report("write", exc)
             self._reason, self._exc = CloseReason.HANDLER_ERROR, exc
-        self._corked = self._batching = False
+        self._corked = False
+        self._batching = None
 
     def _close_transport(self) -> None:
         if self._transport is not None:
