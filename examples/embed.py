@@ -101,12 +101,17 @@ def make_router(search: Search, endpoint: str = "tcp://127.0.0.1:7040") -> Route
     return router
 
 
-async def main(endpoint: str = "tcp://127.0.0.1:7040", search: Search | None = None) -> None:
-    """The program."""
-    search = search or Search()
+async def main(endpoint: str = "tcp://127.0.0.1:7040") -> None:
+    """The program, until its work is done or its signals, or somebody at the port, say stop."""
+    search = Search()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, search.stopped.set)
     loop.add_signal_handler(signal.SIGTERM, search.stopped.set)
+    await run(search, endpoint)
+
+
+async def run(search: Search, endpoint: str) -> None:
+    """The work, and the port beside it."""
     async with Server(make_router(search, endpoint), drain_timeout=2.0) as server:
         server.events.subscribe(
             lambda event: print(f"{event.peer}: {event.reason.value}", file=sys.stderr), ConnectionClosed

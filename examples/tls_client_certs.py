@@ -9,8 +9,8 @@ The first start makes throwaway certificates in ``tls_example/`` (by trustme: ``
 says how openssl makes them). Try it::
 
     cd tls_example
-    openssl s_client -quiet -connect localhost:7060 -CAfile ca.pem -cert client.pem     # hello ada.example.com
-    openssl s_client -quiet -connect localhost:7060 -CAfile ca.pem                      # refused: no certificate
+    openssl s_client -quiet -no_ign_eof -connect localhost:7060 -CAfile ca.pem -cert client.pem  # hello ada...
+    openssl s_client -quiet -no_ign_eof -connect localhost:7060 -CAfile ca.pem                   # refused
 
 In production the files are your authority's, and the endpoint names them just so:
 ``tls://0.0.0.0:7060?cert=server.pem&key=server.key&client_ca=clients.pem``.

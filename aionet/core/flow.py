@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import Callable, Hashable
 from typing import Any, Final, Protocol, TypeVar
 
@@ -28,6 +30,8 @@ _JOIN: Final = b"".join  # of a single item it is that item, not a copy
 
 FLUSH_AT: Final = 64 * 1024
 """Bytes of encoded output at which it leaves before its chunk, or its tick, is done."""
+
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 CLOSING: Final = 1
 """The bit of ``_held`` that says: closed, or about to be."""
@@ -324,6 +328,13 @@ class OutboundConnection(Connection[M]):
     @property
     def codec(self) -> Codec[M]:
         return self._codec
+
+    def _reset_when_closed(self) -> None:
+        """Let the peer see a reset (SO_LINGER of 0 seconds), not an end that looks as if all had been said."""
+        sock = self._extra("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            with contextlib.suppress(OSError):  # the network was faster
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
     def fileno(self) -> int:
         sock = None if self._lost else self._extra("socket")

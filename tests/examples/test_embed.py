@@ -24,7 +24,7 @@ def test_blocks_add_up() -> None:
 
 
 async def test_the_program_ends_when_its_work_does(capsys: pytest.CaptureFixture[str]) -> None:
-    await embed.main("tcp://127.0.0.1:0", Search(block=1000, limit=10_000))
+    await embed.run(Search(block=1000, limit=10_000), "tcp://127.0.0.1:0")
     said = capsys.readouterr()
     assert said.out == "1229 primes below 10000\n"
     assert "listening on tcp://127.0.0.1:" in said.err
