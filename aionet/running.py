@@ -56,8 +56,8 @@ def run(
 
     async def main() -> int:
         server = Server(router, **server_options)
-        await server.start()
-        with _signals(server) as stop:
+        with _signals(server) as stop:  # before the start: whoever sees a port listening may send the signal
+            await server.start()
             if on_started is not None:
                 on_started(server)
             await stop.wait()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
+import struct
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
@@ -31,6 +33,7 @@ FLUSH_AT: Final = 64 * 1024
 """Bytes of encoded output at which it leaves before its chunk, or its tick, is done."""
 
 _RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 CLOSING: Final = 1
 """The bit of ``_held`` that says: closed, or about to be."""
@@ -342,6 +345,13 @@ class OutboundConnection(Connection[M]):
     @property
     def codec(self) -> Codec[M]:
         return self._codec
+
+    def _reset_when_closed(self) -> None:
+        """Let the peer see a reset (SO_LINGER of 0 seconds), not an end that looks as if all had been said."""
+        sock = self._extra("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            with suppress(OSError):  # the network was faster
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
     def fileno(self) -> int:
         sock = None if self._lost else self._extra("socket")

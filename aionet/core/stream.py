@@ -294,6 +294,7 @@ class StreamConnection(OutboundConnection[M]):
             self._reason = reason
         self._wake()
         if self._transport is not None and not self._lost:
+            self._reset_when_closed()
             self._transport.abort()
 
     def _close(self, reason: CloseReason, exc: BaseException | None, *, linger: bool) -> None:
