@@ -11,7 +11,7 @@ CODE := $(wildcard aionet tests benchmarks examples)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format figures pins clean
+.PHONY: help run test lint format bench pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ format: $(VENV)/.dev ## Repair what of the style can be repaired
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-figures: $(VENV)/.dev ## Measure, and draw the README's figures
+bench: $(VENV)/.dev ## Measure the figures: echo, lines, idle connections, start-up
 	@$(BIN)/python -m benchmarks.figures $(ARGS)
 
 pins: $(VENV)/.dev ## Pin the newest versions in requirements/dev.txt

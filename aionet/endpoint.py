@@ -117,7 +117,7 @@ class Endpoint:
         if scheme == "unix":
             if not place:
                 raise EndpointError(f"endpoint {text!r}: no path", hint="unix:///run/app.sock has an absolute path")
-            return cls(scheme, path=unquote(place), options=options)
+            return cls(scheme, path=_parse_path(text, place), options=options)
         if scheme == "fd":
             return cls(scheme, port=_parse_number(text, "descriptor", place, 1 << 20), options=options)
         host, port = _parse_host_port(text, place)
@@ -134,7 +134,7 @@ class Endpoint:
             known = _known_option(str(self), self.scheme, key)
             if type(value) is not known.kind:
                 raise EndpointError(f"option {key!r} takes {_KINDS[known.kind]}, not {value!r}")
-            _check_minimum(str(self), key, known, value)
+            _check_value(str(self), key, known, value)
             merged[key] = value
         return Endpoint(self.scheme, self.host, self.port, self.path, merged)
 
@@ -161,7 +161,7 @@ class Endpoint:
     def location(self) -> str:
         """The endpoint without its options: ``tcp://127.0.0.1:7000``."""
         if self.scheme == "unix":
-            return f"unix://{quote(self.path)}"
+            return f"unix://{quote(self.path, errors=_UNDECODABLE)}"
         if self.scheme == "fd":
             return f"fd://{self.port}"
         host = f"[{self.host}]" if ":" in self.host else self.host or "*"
@@ -170,11 +170,13 @@ class Endpoint:
     def __str__(self) -> str:
         if not self.options:
             return self.location
-        return (
-            f"{self.location}?{urlencode({key: _format_value(value) for key, value in self.options.items()}, safe='/')}"
-        )
+        values = {key: _format_value(value) for key, value in self.options.items()}
+        return f"{self.location}?{urlencode(values, safe='/', errors=_UNDECODABLE)}"
 
 
+_UNDECODABLE: Final = "surrogateescape"
+"""Paths are bytes; Python carries those that are no UTF-8 as lone surrogates (PEP 383), as ``os.fsencode`` does."""
+_MAX_INT: Final = (1 << 31) - 1
 _KINDS: Final = {bool: "0 or 1", int: "a whole number", str: "text"}
 _BOOLEANS: Final = {
     "1": True,
@@ -204,9 +206,20 @@ def _did_you_mean(word: str, known: tuple[str, ...] | list[str]) -> str:
 def _parse_number(text: str, what: str, digits: str, highest: int) -> int:
     if not (digits.isascii() and digits.isdigit()):
         raise EndpointError(f"endpoint {text!r}: {what} {digits!r} is not a number")
-    if int(digits) > highest:
+    if len(digits.lstrip("0")) > 10 or int(digits) > highest:  # int() itself refuses thousands of digits
         raise EndpointError(f"endpoint {text!r}: {what} {digits} is above {highest}")
     return int(digits)
+
+
+def _parse_path(text: str, place: str) -> str:
+    path = unquote(place, errors=_UNDECODABLE)
+    if "\0" in path:
+        raise EndpointError(f"endpoint {text!r}: a path has no NUL byte")
+    try:
+        path.encode(errors=_UNDECODABLE)
+    except UnicodeEncodeError as exc:
+        raise EndpointError(f"endpoint {text!r}: {path!r} is no path: {exc.reason}") from exc
+    return path
 
 
 def _parse_host_port(text: str, place: str) -> tuple[str, int]:
@@ -247,9 +260,14 @@ def _known_option(text: str, scheme: str, key: str) -> Option:
     return known
 
 
-def _check_minimum(text: str, key: str, option: Option, value: OptionValue) -> None:
-    if option.kind is int and isinstance(value, int) and value < option.minimum:
-        raise EndpointError(f"endpoint {text!r}: {key} must be at least {option.minimum}, not {value}")
+def _check_value(text: str, key: str, option: Option, value: OptionValue) -> None:
+    if option.kind is int and isinstance(value, int):
+        if value < option.minimum:
+            raise EndpointError(f"endpoint {text!r}: {key} must be at least {option.minimum}, not {value}")
+        if value > _MAX_INT:
+            raise EndpointError(f"endpoint {text!r}: {key} {value} is above {_MAX_INT}")
+    if value == "":
+        raise EndpointError(f"endpoint {text!r}: {key} has no value")
     if key == "mode" and not (isinstance(value, str) and value and set(value) <= set("01234567") and len(value) <= 4):
         raise EndpointError(f"endpoint {text!r}: mode {value!r} is not octal", hint="such as mode=0600")
 
@@ -258,7 +276,7 @@ def _parse_options(text: str, scheme: str, query: str) -> dict[str, OptionValue]
     options: dict[str, OptionValue] = {}
     if not query:
         return options
-    for key, raw in parse_qsl(query, keep_blank_values=True):
+    for key, raw in parse_qsl(query, keep_blank_values=True, errors=_UNDECODABLE):
         option = _known_option(text, scheme, key)
         if key in options:
             raise EndpointError(f"endpoint {text!r}: option {key!r} is given twice")
@@ -268,9 +286,7 @@ def _parse_options(text: str, scheme: str, query: str) -> dict[str, OptionValue]
                 raise EndpointError(f"endpoint {text!r}: {key} is {_KINDS[bool]}, not {raw!r}")
             value = _BOOLEANS[raw.lower()]
         elif option.kind is int:
-            value = _parse_number(text, key, raw, (1 << 31) - 1)
-        elif not raw:
-            raise EndpointError(f"endpoint {text!r}: {key} has no value")
-        _check_minimum(text, key, option, value)
+            value = _parse_number(text, key, raw, _MAX_INT)
+        _check_value(text, key, option, value)
         options[key] = value
     return options

@@ -18,7 +18,7 @@ One handler instance serves a whole route. What belongs to one connection is kep
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Hashable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -334,7 +334,7 @@ class StreamHandler(Generic[M]):
         """The connection is gone, its socket closed. Exactly once, after everything else."""
 
 
-class DatagramPort(Generic[M]):
+class DatagramPort(ABC, Generic[M]):
     """A bound (or, on a client, connected) datagram socket."""
 
     __slots__ = ()

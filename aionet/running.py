@@ -22,7 +22,8 @@ DRAIN_CUT: Final = 5
 """Exit code: connections were cut, by the drain deadline or a second signal."""
 
 LAST_RESORT: Final = 2.0
-"""Seconds after the second signal until the process ends whatever blocks its event loop."""
+"""Seconds after the second signal, or after the drain, until the process ends whatever still holds it: a callback that
+blocks the event loop, a task that swallows its cancellation, a thread of the loop's executor."""
 
 
 def run(
@@ -54,23 +55,47 @@ def run(
     if on_started is None:
         setup_logging("info")
 
+    last_resort = _LastResort()
+
     async def main() -> int:
         server = Server(router, **server_options)
-        await server.start()
-        with _signals(server) as stop:
+        with _signals(server, last_resort) as stop:  # before the start: whoever sees a port listening may send one
+            await server.start()
             if on_started is not None:
                 on_started(server)
             await stop.wait()
             if on_draining is not None:
                 on_draining(server)
             finished = await server.drain()
-        return DRAIN_CUT if finished.cut else 0
+        code = DRAIN_CUT if finished.cut else 0
+        last_resort.arm(code)  # closing the loop waits for every task and thread, however long they take
+        return code
 
-    return run_loop(main(), loop=loop)
+    try:
+        return run_loop(main(), loop=loop)
+    finally:
+        last_resort.disarm()
+
+
+class _LastResort:
+    """Ends the process from a thread of its own, unless it has come to its end by then."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def arm(self, code: int) -> None:
+        if self._timer is None:
+            self._timer = threading.Timer(LAST_RESORT, os._exit, (code,))
+            self._timer.daemon = True
+            self._timer.start()
+
+    def disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 @contextmanager
-def _signals(server: Server) -> Iterator[asyncio.Event]:
+def _signals(server: Server, last_resort: _LastResort) -> Iterator[asyncio.Event]:
     """SIGTERM and SIGINT: the first sets the event, the second aborts the server.
 
     Plain handlers, not the loop's: they run even while a callback blocks the loop in Python code.
@@ -91,9 +116,7 @@ def _signals(server: Server) -> Iterator[asyncio.Event]:
             loop.call_soon_threadsafe(stop.set)
         else:
             loop.call_soon_threadsafe(hurry)
-            timer = threading.Timer(LAST_RESORT, os._exit, (DRAIN_CUT,))
-            timer.daemon = True
-            timer.start()
+            last_resort.arm(DRAIN_CUT)
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

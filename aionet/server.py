@@ -139,9 +139,11 @@ class Server:
         self._go(ServerState.STARTING)
         try:
             await self._open()
+            if self._hurry is not None and self._hurry.is_set():
+                raise ServerStateError("the server was aborted while it was starting")
         except BaseException:
             self._close_listeners()
-            self._finish()
+            await self._cut_all()
             raise
         self._go(ServerState.SERVING)
 
@@ -224,18 +226,17 @@ class Server:
                 conn.drain()
             await self._wait_gone(self.drain_timeout if timeout is None else timeout)
         finally:
-            cut = self._cut()
-            try:
-                await self._last_words()
-            finally:
-                self._finish()
+            cut = await self._cut_all()
         finished = DrainFinished(loop.time() - started, cut)
         self.events.emit(finished)
         return finished
 
     async def abort(self) -> None:
-        """Leave at once: every connection is cut. While a :meth:`drain` is waiting, that one ends. Idempotent."""
-        if self._state is ServerState.DRAINING:
+        """Leave at once: every connection is cut. While a :meth:`drain` is waiting, that one ends. Idempotent.
+
+        While a :meth:`start` is binding, it gives up once it has: then it raises ``ServerStateError``.
+        """
+        if self._state in (ServerState.STARTING, ServerState.DRAINING):
             assert self._hurry is not None
             self._hurry.set()
             await self.wait_closed()
@@ -295,6 +296,15 @@ class Server:
         for port in self._ports:
             port.drain()
 
+    async def _cut_all(self) -> tuple[Address, ...]:
+        """Cut who is left, wait a bounded time for their last words, and be closed."""
+        cut = self._cut()
+        try:
+            await self._last_words()
+        finally:
+            self._finish()
+        return cut
+
     def _cut(self) -> tuple[Address, ...]:
         cut = []
         for conn in self._connections():
@@ -311,6 +321,8 @@ class Server:
             task.cancel()
         for port in self._ports:
             port.close()
+        if self._admission is None:  # the start failed before there was anything to wait for
+            return
         gone = asyncio.ensure_future(self._gone())
         try:
             await asyncio.wait({gone, *tasks}, timeout=LAST_WORDS)

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 from benchmarks.compiling import compiled
 from benchmarks.idle import bytes_per_connection
-from benchmarks.measuring import Figure, Goal, Role, Sample, Subject
+from benchmarks.measuring import DISTURBED, WAITED, Figure, Goal, Role, Sample, Subject
 from benchmarks.problems import MeasureError
 from benchmarks.processes import Cores, LoadResult, LoadShape, run_load, serving
 from benchmarks.startup import wall_seconds
 
-__all__ = ["FIGURES", "QUICK", "Settings", "build_figures"]
+__all__ = ["FIGURES", "QUICK", "Settings", "build_figures", "undisturbed"]
 
 ECHO = LoadShape(connections=64, size=1024, pipeline=1)
 LINES = LoadShape(connections=64, size=64, pipeline=16, lines=True)
+TRIES = 2
+"""Times a measurement under load is made, if other processes had the server's core for too much of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def _under_load(
 ) -> Callable[[Subject], Sample]:
     """Start the subject, load it, end it; the value and how busy both ends were."""
 
-    def take(subject: Subject) -> Sample:
+    def once(subject: Subject) -> Sample:
         with serving(subject.command, cores.server) as server:
             result = run_load(
                 server,
@@ -174,12 +176,25 @@ def _under_load(
         details = {
             "messages/s": result.messages / result.seconds,
             "server core": result.server_cpu / result.seconds,
-            "waited": result.server_waited / result.seconds,
+            WAITED: result.server_waited / result.seconds,
             "load core": result.load_cpu / result.seconds,
         }
         return Sample(value(result), details)
 
-    return take
+    return lambda subject: undisturbed(lambda: once(subject))
+
+
+def undisturbed(take: Callable[[], Sample]) -> Sample:
+    """The first of a few tries in which nobody else wanted the server's core; else the one least disturbed.
+
+    What is chosen by is the disturbance, never the value.
+    """
+    tries: list[Sample] = []
+    for _ in range(TRIES):
+        tries.append(take())
+        if tries[-1].details[WAITED] <= DISTURBED:
+            break
+    return min(tries, key=lambda sample: sample.details[WAITED])
 
 
 def _warm_files(command: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -111,6 +112,7 @@ def _run(parsed: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; the exit code is described at the top of this file."""
     parsed = _parse(arguments)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no server outlives us
     try:
         return _run(parsed)
     except MeasureError as error:
@@ -119,6 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("figures: interrupted", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from benchmarks.problems import MeasureError, WrongReplies
 from benchmarks.stats import Interval, median, median_ratio, ratio_interval
 
-__all__ = ["Figure", "Goal", "Role", "Row", "Sample", "Subject", "Verdict", "measure"]
+__all__ = ["DISTURBED", "WAITED", "Figure", "Goal", "Role", "Row", "Sample", "Subject", "Verdict", "measure"]
+
+WAITED = "waited"
+"""Detail of a sample: share of the time in which the server was ready to run and another process had its core."""
+
+DISTURBED = 0.05
+"""From this share on a measurement says more of the neighbours than of the server."""
 
 
 class Role(enum.Enum):

@@ -6,13 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.measuring import Figure, Goal, Role, Row
+from benchmarks.measuring import DISTURBED, WAITED, Figure, Goal, Role, Row
 
 __all__ = ["as_json", "environment_block", "table"]
 
-DETAILS = ("messages/s", "server core", "waited", "load core")
-SHARES = frozenset({"server core", "waited", "load core"})
-DISTURBED = 0.05
+DETAILS = ("messages/s", "server core", WAITED, "load core")
+SHARES = frozenset({"server core", WAITED, "load core"})
 BUSY = 0.9
 
 
@@ -62,7 +61,7 @@ def as_json(figure: Figure, rows: Sequence[Row]) -> dict[str, Any]:
 
 def _warnings(rows: Sequence[Row]) -> list[str]:
     """What makes a measurement under load doubtful."""
-    waited = [row.detail("waited") or 0 for row in rows]
+    waited = [row.detail(WAITED) or 0 for row in rows]
     if any(share > DISTURBED for share in waited):
         return ["waited: other processes had the server's core meanwhile; measure again when the machine is idle"]
     if any((row.detail("server core") or 1) < BUSY for row in rows):

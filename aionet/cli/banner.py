@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,20 +57,22 @@ class Talk:
             click.echo(json.dumps(facts(bound, loop)))
             return
         for line in lines(bound, loop):
-            click.echo(line, err=True)
+            _say(line)
 
     def _changed(self, event: Event) -> None:
         if isinstance(event, DrainFinished):
-            count = f", {len(event.cut)} cut" if event.cut else ""
-            click.echo(f"stopped after {event.seconds:.1f} s{count}", err=True)
-        elif isinstance(event, ServerStateChanged) and event.new == ServerState.DRAINING.value and self._server is not None:
-            open_now = self._server.connections
-            click.echo(
-                f"draining: {open_now} open, at most {self._drain_timeout:g} s (Ctrl+C again: at once)"
-                if open_now
-                else "draining",
-                err=True,
-            )
+            _say(f"stopped after {event.seconds:.1f} s{f', {len(event.cut)} cut' if event.cut else ''}")
+        elif isinstance(event, ServerStateChanged) and event.new == ServerState.DRAINING.value:
+            assert self._server is not None
+            left = self._server.connections
+            wait = f": {left} open, at most {self._drain_timeout:g} s (Ctrl+C again: at once)" if left else ""
+            _say(f"draining{wait}")
+
+
+def _say(line: str) -> None:
+    """Tell standard error. A server does not stop serving because nobody reads what it says."""
+    with suppress(OSError):
+        click.echo(line, err=True)
 
 
 def list_bound(
@@ -132,7 +135,11 @@ def lines(bound: Sequence[Listening], loop: str) -> list[str]:
 def is_local(endpoint: Endpoint) -> bool:
     """Whether only this machine reaches the endpoint."""
     address = endpoint.address
-    return endpoint.scheme in ("unix", "fd") or endpoint.host == "localhost" or (address is not None and address.is_loopback)
+    return (
+        endpoint.scheme in ("unix", "fd")
+        or endpoint.host == "localhost"
+        or (address is not None and address.is_loopback)
+    )
 
 
 def how_to_try(service: str | None, endpoint: Endpoint) -> str:

@@ -9,7 +9,16 @@ from typing import Any, Final, TypeVar
 
 import click
 
-__all__ = ["DEFAULT_CHAT", "DEFAULT_FILES", "Settings", "debug_option", "encode_text", "json_option", "timeout_option"]
+__all__ = [
+    "DEFAULT_CHAT",
+    "DEFAULT_FILES",
+    "Settings",
+    "debug_option",
+    "encode_text",
+    "escape_controls",
+    "json_option",
+    "timeout_option",
+]
 
 DEFAULT_CHAT: Final = "tcp://127.0.0.1:9999"
 DEFAULT_FILES: Final = "tcp://127.0.0.1:5000"
@@ -68,3 +77,8 @@ def timeout_option(default: float) -> Callable[[F], F]:
 def encode_text(text: str) -> bytes:
     """An argument of the command line as the bytes it was: whatever they were, they are not refused here."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def escape_controls(text: str) -> str:
+    """What a server named, safe for a terminal: everything without ink of its own is written out (``\\x1b``)."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -14,7 +15,7 @@ from .. import __version__
 from .failures import report
 from .options import Settings, debug_option
 
-__all__ = ["COMMANDS", "main", "root"]
+__all__ = ["COMMANDS", "main", "open_standard_streams", "root"]
 
 COMMANDS: Final = {
     "serve": "Serve handlers, yours or the built-in ones, until stopped.",
@@ -88,8 +89,24 @@ def root(ctx: click.Context) -> int | None:
     return code
 
 
+def open_standard_streams() -> None:
+    """Put the null device where standard input, output or error were closed (``<&-``, some daemons).
+
+    Otherwise the next socket gets that number: what is printed would go to a peer, and libuv aborts the process.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            stream = open(descriptor, "w" if descriptor else "r", closefd=False)  # noqa: SIM115 - for good
+            setattr(sys, name, stream)
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code. Never raises, except for what ``SystemExit`` demands."""
+    open_standard_streams()
     settings = Settings()
     words: list[str] = list(sys.argv[1:] if args is None else args)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
@@ -14,7 +13,6 @@ from ..client import connect, open_datagram
 from ..core.loop import run
 from ..endpoint import Endpoint
 from ..handler import Connection, DatagramPort
-from ..limits import Timeouts
 from . import stdin
 from .codecs import GRAMMAR, NamedCodec, read_codec
 from .failures import CommandError
@@ -24,9 +22,6 @@ __all__ = ["send"]
 
 MAX_DATAGRAM: Final = 65_507
 """Bytes that fit one UDP datagram over IPv4: 65,535 less 20 of IP and 8 of UDP (RFC 768, RFC 791)."""
-
-PATIENT: Final = Timeouts(first_message=math.inf, message=math.inf, idle=math.inf)
-"""A person types, and ``--timeout`` says when to stop waiting."""
 
 Write = Callable[[bytes], None]
 
@@ -41,8 +36,8 @@ Examples:
   python -m aionet send --ca ca.pem tls://localhost:7443 hello
   python -m aionet send unix:///run/app.sock < request.bin
 \b
-Exit codes: 0 answered, 1 no answer, or the connection failed, 2 usage, 3 not reached,
-4 bad endpoint."""
+Exit codes: 0 answered, or closed by the peer, 1 no answer, or the connection failed, 2 usage,
+3 not reached, 4 bad endpoint."""
 )
 @click.argument("endpoint")
 @click.argument("text", required=False)
@@ -81,7 +76,8 @@ def send(
         end = b"\n" if text is None else b""
         run(_exchange_datagrams(place, _datagrams(text), timeout, lambda data: write(data + end)), loop="auto")
     else:
-        run(_exchange(place, codec, _messages(codec, text), timeout, write), loop="auto")
+        waits = text is None and stdin.waits()
+        run(_exchange(place, codec, _messages(codec, text), timeout, write, waits=waits), loop="auto")
     write.finish()
 
 
@@ -123,29 +119,57 @@ async def _datagrams(text: str | None) -> AsyncIterator[bytes]:
         yield data
 
 
+def _broken(what: str, exc: Exception) -> CommandError:
+    """What anyio says is that it is over; its cause says why."""
+    cause = exc.__cause__
+    why = cause.strerror if isinstance(cause, OSError) and cause.strerror else cause
+    hint = "nobody listens there: is the server running, and is the port right?"
+    return CommandError(
+        f"{what}: {why or 'no reason known'}", hint=hint if isinstance(cause, ConnectionRefusedError) else None
+    )
+
+
 async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
 async def _exchange(
-    endpoint: Endpoint, codec: NamedCodec, messages: AsyncIterator[Any], patience: float, write: Write
+    endpoint: Endpoint, codec: NamedCodec, messages: AsyncIterator[Any], patience: float, write: Write, *, waits: bool
 ) -> None:
-    async with connect(endpoint, codec=codec.codec, timeout=patience, timeouts=PATIENT) as conn:
-        exchange = StreamExchange(conn, codec.show, patience, write, half_close=endpoint.scheme != "tls")
+    async with connect(endpoint, codec=codec.codec, timeout=patience) as conn:
+        half_close = endpoint.scheme != "tls"
+        exchange = StreamExchange(conn, codec.show, patience, write, half_close=half_close, input_waits=waits)
         await exchange.run(messages)
 
 
 class StreamExchange:
-    """One conversation: what is typed goes out, what comes is printed, until the peer closes or is silent."""
+    """One conversation: what is typed goes out, what comes is printed, until the peer closes or is silent.
+
+    Args:
+        conn: The peer.
+        show: A message of its codec, as it is printed.
+        patience: Seconds to wait for the peer, once all is sent.
+        write: Where to print.
+        half_close: Whether to tell the peer that all is sent; TLS cannot.
+        input_waits: Whether the input may keep us waiting: a terminal or pipe.
+    """
 
     def __init__(
-        self, conn: Connection[Any], show: Callable[[Any], bytes], patience: float, write: Write, *, half_close: bool
+        self,
+        conn: Connection[Any],
+        show: Callable[[Any], bytes],
+        patience: float,
+        write: Write,
+        *,
+        half_close: bool,
+        input_waits: bool,
     ) -> None:
         self._conn = conn
         self._show = show
         self._patience = patience
         self._write = write
         self._half_close = half_close
+        self._input_waits = input_waits
         self._reading = anyio.CancelScope()
         self._received = 0
         self._sent_all = False
@@ -160,9 +184,12 @@ class StreamExchange:
         async with anyio.create_task_group() as group:
             group.start_soon(self._send, messages)
             await self._receive()
-            if self._unsent and not self._sent_all:
-                raise CommandError("the peer closed the connection before everything was sent")
-            group.cancel_scope.cancel()
+            # The peer sends no more, but may still read: a file goes out to its end. A person who has not typed the
+            # rest yet is not waited for.
+            if self._input_waits:
+                group.cancel_scope.cancel()
+        if self._unsent:
+            raise CommandError("the peer closed the connection before everything was sent")
         if self._reading.cancelled_caught and not self._received:
             raise CommandError(f"no answer within {self._patience:g} s", hint="--timeout waits longer")
 
@@ -188,9 +215,7 @@ class StreamExchange:
                     if self._sent_all:
                         self._wait_again()
             except (anyio.BrokenResourceError, anyio.ClosedResourceError) as exc:
-                cause = exc.__cause__
-                why = f": {cause}" if cause is not None and str(cause) else ""
-                raise CommandError(f"the connection failed{why}") from exc
+                raise _broken("the connection failed", exc) from exc
 
     def _wait_again(self) -> None:
         self._reading.deadline = anyio.current_time() + self._patience
@@ -220,7 +245,10 @@ async def _count_replies(
         nonlocal received
         with reading:
             while not sent_all or received < sent:
-                data, _ = await port.receive()
+                try:
+                    data, _ = await port.receive()
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError) as exc:
+                    raise _broken("the datagram was refused", exc) from exc
                 received += 1
                 write(data)
                 if sent_all:

@@ -7,8 +7,8 @@ from typing import Literal
 import click
 
 from ..limits import Limits
-from ..observe.logging import LEVELS
-from ..server import run
+from ..observe.logging import LEVELS, setup_logging
+from ..running import run
 from .banner import Talk
 from .options import debug_option, json_option
 from .targets import SERVICES, ServiceOptions, build_plan
@@ -26,14 +26,15 @@ Examples:
   python -m aionet serve unix:///run/app.sock=myapp:handler
   python -m aionet serve examples.kv:router
 \b
-Services: """
-    + "; ".join(f"{name} ({service.about})" for name, service in SERVICES.items())
-    + """.
+Services:
+"""
+    + "\n".join(f"  {name:<9} {service.scheme} {service.port}  {service.about}" for name, service in SERVICES.items())
+    + """
 \b
 Exit codes: 0 stopped by SIGINT or SIGTERM, 2 usage, 3 could not start (port taken, certificate,
 import), 4 bad configuration, 5 the drain deadline was hit.""",
 )
-@click.argument("targets", nargs=-1, metavar="[ENDPOINT=SERVICE | SERVICE]... | MODULE:ROUTER")
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @click.option("--host", default="127.0.0.1", show_default=True, help="For services without an endpoint of their own.")
 @click.option(
     "--loop",
@@ -82,20 +83,29 @@ def serve(
 ) -> int:
     """Serve until Ctrl+C or SIGTERM.
 
-    Each target is ENDPOINT=SERVICE, a SERVICE at its default endpoint, ENDPOINT=MODULE:HANDLER, or one
-    MODULE:ROUTER (or a function without parameters that returns a router). None: all four services.
+    \b
+    A TARGET is one of:
+      ENDPOINT=SERVICE          a built-in service, where you say
+      SERVICE                   the same, at its default endpoint
+      ENDPOINT=MODULE:HANDLER   your own handler
+      MODULE:ROUTER             your own router, or a function that makes it; no other target beside it
+    Without any: all four services.
     """
     plan = build_plan(targets, host, ServiceOptions(directory, prefix, ack), app_dir)
     raise_descriptor_limit()
     talk = Talk(plan.services, drain_timeout=drain_timeout, as_json=as_json)
-    return run(
-        plan.router,
-        loop=loop,
-        drain_timeout=drain_timeout,
-        limits=Limits(max_connections=max_connections),
-        log_level=log_level,
-        on_started=talk.started,
-    )
+    logs = setup_logging(log_level)
+    try:
+        return run(
+            plan.router,
+            loop=loop,
+            drain_timeout=drain_timeout,
+            limits=Limits(max_connections=max_connections),
+            on_started=talk.started,
+        )
+    finally:
+        if logs is not None:
+            logs.close()
 
 
 def raise_descriptor_limit() -> None:

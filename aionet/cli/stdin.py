@@ -11,7 +11,7 @@ import anyio
 
 from .failures import CommandError
 
-__all__ = ["chunks", "lines"]
+__all__ = ["chunks", "lines", "waits"]
 
 CHUNK: Final = 64 * 1024
 
@@ -22,10 +22,9 @@ async def chunks(descriptor: int = 0) -> AsyncIterator[bytes]:
     The descriptor stays blocking: its open file is shared with the shell that started us. So it is read only when it
     has something; files and devices always have.
     """
-    mode = os.fstat(descriptor).st_mode
-    waits = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)
+    may_wait = waits(descriptor)
     while True:
-        if waits:
+        if may_wait:
             await anyio.wait_readable(descriptor)
         else:
             await anyio.lowlevel.checkpoint()
@@ -33,6 +32,12 @@ async def chunks(descriptor: int = 0) -> AsyncIterator[bytes]:
         if not data:
             return
         yield data
+
+
+def waits(descriptor: int = 0) -> bool:
+    """Whether it may have nothing for now: a terminal, a pipe, a socket. Files and other devices always have."""
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)
 
 
 async def lines(descriptor: int = 0, *, max_size: int) -> AsyncIterator[bytes]:

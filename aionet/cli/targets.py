@@ -74,7 +74,7 @@ def _make_chat(options: ServiceOptions) -> object:
 
 
 def _make_files(options: ServiceOptions) -> object:
-    from ..services.files import Files
+    from ..services.files.handler import Files
 
     return Files(_directory(options.directory))
 
@@ -101,6 +101,8 @@ def build_plan(targets: Sequence[str], host: str, options: ServiceOptions, app_d
         LoadError: ``MODULE:ATTR`` could not be loaded.
         click.UsageError: targets that do not go together, or an option of a service that is not served.
     """
+    for target in targets:
+        _refuse_bare_address(target)
     own = [target for target in targets if _is_module(target)]
     if own:
         if len(targets) > 1:
@@ -123,6 +125,16 @@ def build_plan(targets: Sequence[str], host: str, options: ServiceOptions, app_d
 
 def _is_module(target: str) -> bool:
     return "=" not in target and "://" not in target and target not in SERVICES and (":" in target or "." in target)
+
+
+def _refuse_bare_address(target: str) -> None:
+    """``127.0.0.1:7000`` and ``:7000``: neither endpoint nor module, but plain what is meant."""
+    host, colon, port = target.rpartition(":")
+    if colon and port.isdigit() and "=" not in target and "://" not in target:
+        raise EndpointError(
+            f"{target!r} does not say what to serve there",
+            hint=f"try tcp://{host or '127.0.0.1'}:{port}=echo; {_known()}",
+        )
 
 
 def _read(target: str, host: str) -> tuple[Endpoint, str]:

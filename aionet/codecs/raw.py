@@ -34,9 +34,7 @@ class RawCodec(Codec[bytes]):
         """
         return message if type(message) is bytes else to_bytes(message)
 
-    def encode_batch(self, messages: list[bytes]) -> bytes:
-        """All of them, one behind the other; a single one is not copied."""
-        return b"".join(messages)
+    encode_batch = staticmethod(b"".join)  # type: ignore[assignment]  # one behind the other; a single one as it is
 
     def encoding_key(self) -> Hashable:
         """All codecs of this class encode equally."""

@@ -14,7 +14,7 @@ from ..events import CloseReason
 from ..styles import StreamStyle
 from .context import StreamContext
 from .flow import CLOSING
-from .stream import BY_HANDLER, BY_INBOX, StreamConnection
+from .stream import BY_INBOX, StreamConnection
 
 __all__ = ["CoroutineConnection"]
 
@@ -185,9 +185,11 @@ class CoroutineConnection(StreamConnection[M]):
                 await self._wait()
 
     def close(self) -> None:
-        unread = bool(self._inbox or self._held & BY_HANDLER)
+        super().close()
         self._inbox.clear()
-        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=unread)
+
+    def _unread(self, transport: asyncio.Transport) -> bool:
+        return bool(self._inbox) or super()._unread(transport)
 
     def drain(self) -> None:
         """The stream ends for the coroutine once it has taken what had come; then it may say goodbye."""

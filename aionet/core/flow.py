@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
+import struct
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
@@ -25,10 +27,13 @@ __all__ = ["CLOSING", "Membership", "OutboundConnection", "nowhere", "reason_of"
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
 
+_JOIN: Final = b"".join  # of a single item it is that item, not a copy
+
 FLUSH_AT: Final = 64 * 1024
 """Bytes of encoded output at which it leaves before its chunk, or its tick, is done."""
 
 _RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 CLOSING: Final = 1
 """The bit of ``_held`` that says: closed, or about to be."""
@@ -65,6 +70,7 @@ class OutboundConnection(Connection[M]):
         "_heard_at",
         "_held",
         "_lost",
+        "_names",
         "_out",
         "_reason",
         "_room",
@@ -89,12 +95,13 @@ class OutboundConnection(Connection[M]):
         self._out: list[Any] = []  # encoded, not yet given to the transport; messages to be encoded, while batching
         self._room = FLUSH_AT  # bytes that may still gather in it
         self._corked = False  # inside a chunk of our own, at whose end everything is flushed
-        self._batches = self._codec.batches
-        self._batching = False  # inside such a chunk, with a codec that encodes a batch faster than its messages
+        self._batches = self._codec.encode_batch if self._codec.batches else None
+        self._batching: Callable[[list[Any]], bytes] | None = None  # inside such a chunk: what will encode ``_out``
         self._dirty = False  # waiting for the end of the tick
         self._held = 0  # why no messages are delivered just now, as bits
         self._congested = False  # the transport holds more than high_water
         self._lost = False
+        self._names: tuple[Address, Address] | None = None  # of a TLS transport, which forgets them when it closes
         self._reason: CloseReason | None = None
         self._exc: BaseException | None = None
         self._groups: list[Membership[Any]] | None = None
@@ -150,11 +157,11 @@ class OutboundConnection(Connection[M]):
 
     def _end_batch(self) -> bool:
         """Encode what is batched; the rest of the chunk is encoded message by message. False: it cannot be."""
-        self._batching = False
+        encode_batch, self._batching = self._batching, None
         batch, self._out = self._out, []
-        if batch:
+        if batch and encode_batch is not None:
             try:
-                self._out.append(self._codec.encode_batch(batch))
+                self._out.append(encode_batch(batch))
             except Exception as exc:
                 self._give_up(batch, exc)
                 return False
@@ -165,7 +172,7 @@ class OutboundConnection(Connection[M]):
 
         Nothing is raised: whoever called may have written something else, and what followed in the batch is lost.
         """
-        self._batching = False
+        self._batching = None
         good: list[bytes] = []
         with suppress(Exception):
             good.extend(map(self._encode, batch))  # keeps what came before the one that raises
@@ -179,20 +186,14 @@ class OutboundConnection(Connection[M]):
         raise NotImplementedError
 
     def _flush(self) -> None:
-        out = self._out
-        count = len(out)
+        out, self._out = self._out, []
         self._room = FLUSH_AT
-        if self._batching:
-            self._out = []
-            try:
-                data = self._encode(out[0]) if count == 1 else self._codec.encode_batch(out)
-            except Exception as exc:
-                self._give_up(out, exc)
-                return
-        else:
-            data = out[0] if count == 1 else b"".join(out)
-            out.clear()
-        self.messages_sent += count
+        try:
+            data = (self._batching or _JOIN)(out)
+        except Exception as exc:
+            self._give_up(out, exc)
+            return
+        self.messages_sent += len(out)
         if self._congested and self._too_far_behind(len(data)):
             return
         self.bytes_sent += len(data)
@@ -242,7 +243,8 @@ class OutboundConnection(Connection[M]):
         if self._corked:  # what was written so far leaves before what the group says next
             if self._out and not self._dirty:
                 self._flush()
-            self._corked = self._batching = False
+            self._corked = False
+            self._batching = None
         self._groups = [*(self._groups or ()), group]
 
     def leave(self, group: Membership[Any]) -> None:
@@ -314,12 +316,12 @@ class OutboundConnection(Connection[M]):
 
     @property
     def peername(self) -> Address:
-        name: Address = self._extra("peername")
+        name: Address = self._extra("peername") if self._names is None else self._names[0]
         return name
 
     @property
     def sockname(self) -> Address:
-        name: Address = self._extra("sockname")
+        name: Address = self._extra("sockname") if self._names is None else self._names[1]
         return name
 
     @property
@@ -343,6 +345,13 @@ class OutboundConnection(Connection[M]):
     @property
     def codec(self) -> Codec[M]:
         return self._codec
+
+    def _reset_when_closed(self) -> None:
+        """Let the peer see a reset (SO_LINGER of 0 seconds), not an end that looks as if all had been said."""
+        sock = self._extra("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            with suppress(OSError):  # the network was faster
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
 
     def fileno(self) -> int:
         sock = None if self._lost else self._extra("socket")

@@ -70,17 +70,28 @@ class StreamListener:
     async def start(self) -> None:
         """Begin to accept."""
         for sock in self._sockets:
-            self._servers.append(await self._serve(sock))
+            server = await self._make_server(sock)
+            # Known before it serves: start_serving() suspends, and may be cancelled there.
+            self._servers.append(server)
+            await server.start_serving()
 
     @property
     def addresses(self) -> list[Endpoint]:
         """What is bound, with real ports."""
         return [_bound(self.endpoint, sock) for sock in self._sockets]
 
-    async def _serve(self, sock: socket.socket) -> asyncio.AbstractServer:
+    async def _make_server(self, sock: socket.socket) -> asyncio.AbstractServer:
         # A duplicate: closing it suspends accepting, while the kernel goes on queueing on the original. (Closing
         # one of two SO_REUSEPORT sockets instead would lose what is queued on it.)
-        options: dict[str, Any] = {"sock": sock.dup(), "backlog": self._backlog}
+        duplicate = sock.dup()
+        try:
+            return await self._make_server_of(duplicate)
+        except BaseException:
+            duplicate.close()
+            raise
+
+    async def _make_server_of(self, sock: socket.socket) -> asyncio.AbstractServer:
+        options: dict[str, Any] = {"sock": sock, "backlog": self._backlog, "start_serving": False}
         factory: Any = self._make
         if self._ssl_context is not None:
             factory = self._make_handshaking

@@ -69,6 +69,8 @@ class StreamConnection(OutboundConnection[M]):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport_write = self._transport.write
+        if not self._context.half_close:
+            self._names = self._extra("peername"), self._extra("sockname")
         door = self._context.door
         if door is None or door.admit(self):
             self.begin()
@@ -177,7 +179,8 @@ class StreamConnection(OutboundConnection[M]):
         on_message = self._on_message
         if not self._groups:  # a member keeps the order of its own and its groups' messages by the longer way
             self._corked = True
-            self._batching = self._batches and not self._out
+            if not self._out:
+                self._batching = self._batches
         rest = iter(messages)
         try:
             for message in rest:
@@ -187,7 +190,8 @@ class StreamConnection(OutboundConnection[M]):
                     break
             if self._out and not self._dirty:
                 self._flush()
-            self._corked = self._batching = False
+            self._corked = False
+            self._batching = None
         except Exception as exc:
             self._fail("on_message", exc)
 
@@ -270,7 +274,7 @@ class StreamConnection(OutboundConnection[M]):
 
     def _fail(self, where: str, exc: BaseException) -> None:
         self._report(where, exc)
-        self._close(CloseReason.HANDLER_ERROR, exc, linger=self._stash is not None)
+        self._close(CloseReason.HANDLER_ERROR, exc)
 
     def _report(self, where: str, exc: BaseException) -> None:
         self._context.events.emit(HandlerFailed(self._context.name, self.peername, where, exc))
@@ -278,21 +282,22 @@ class StreamConnection(OutboundConnection[M]):
     # ---- ending --------------------------------------------------------------------------------
 
     def close(self) -> None:
-        unread = bool(self._stash or self._held & BY_HANDLER)  # the kernel may hold more of it
-        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=unread)
+        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED)
 
     def abort(self, reason: CloseReason = CloseReason.LOCAL_CLOSED) -> None:
         self._held |= CLOSING
-        self._corked = self._batching = False
+        self._corked = False
+        self._batching = None
         self._out.clear()
         self._stash = None
         if self._reason is None:
             self._reason = reason
         self._wake()
         if self._transport is not None and not self._lost:
+            self._reset_when_closed()
             self._transport.abort()
 
-    def _close(self, reason: CloseReason, exc: BaseException | None, *, linger: bool) -> None:
+    def _close(self, reason: CloseReason, exc: BaseException | None = None, *, linger: bool = False) -> None:
         if self._held & CLOSING:
             return
         if self._reason is None or reason is CloseReason.HANDLER_ERROR:  # else: drain() has said why already
@@ -304,9 +309,13 @@ class StreamConnection(OutboundConnection[M]):
         if transport is None or self._lost:
             self._held |= CLOSING
             return
-        self._flush_last()
-        if self._held & CLOSING:  # the flush found a slow consumer
+        if self._out:
+            self._flush()
+        self._corked = False
+        self._batching = None
+        if self._held & CLOSING:  # the flush found a slow consumer, or what cannot be encoded
             return
+        linger = linger or self._unread(transport)
         self._held = CLOSING
         self._stash = None
         self._wake()
@@ -327,15 +336,9 @@ class StreamConnection(OutboundConnection[M]):
             transport.close()
         self._context.deadlines.watch(self, self._close_by)
 
-    def _flush_last(self) -> None:
-        """Send what waits before closing. A batch that cannot be encoded is the handler's failure."""
-        try:
-            if self._out:
-                self._flush()
-        except Exception as exc:
-            self._report("write", exc)
-            self._reason, self._exc = CloseReason.HANDLER_ERROR, exc
-        self._corked = self._batching = False
+    def _unread(self, transport: asyncio.Transport) -> bool:
+        """Whether the peer may have sent what nobody has read: where reading is paused, the kernel may hold some."""
+        return bool(self._stash) or not transport.is_reading()
 
     def _finish(self) -> None:
         """Gone: tell the handler, once, and whoever listens."""
@@ -383,7 +386,7 @@ class StreamConnection(OutboundConnection[M]):
         if partial and not self._held:
             due = self._partial_at + (timeouts.first_message if first else timeouts.message)
             if now >= due:
-                self._close(CloseReason.MESSAGE_TIMEOUT, None, linger=False)
+                self._close(CloseReason.MESSAGE_TIMEOUT)
                 return self._close_by
             again = min(again, due)
         waiting = transport.get_write_buffer_size()
@@ -398,7 +401,7 @@ class StreamConnection(OutboundConnection[M]):
         else:
             again = min(again, self._taken_at + timeouts.send)
         if now >= self._heard_at + timeouts.idle:
-            self._close(CloseReason.IDLE_TIMEOUT, None, linger=False)
+            self._close(CloseReason.IDLE_TIMEOUT)
             return self._close_by
         return again
 

@@ -7,6 +7,7 @@ choose is escaped and bounded before it reaches a line, so that no peer forges a
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import queue
@@ -69,11 +70,11 @@ def printable(value: object, limit: int = MAX_TEXT) -> str:
 
 
 def format_address(address: Address) -> str:
-    """A peer's address as people write it: ``127.0.0.1:7000``, ``[::1]:7000``, a Unix path, or ``unix peer``."""
+    """A peer's address as people write it: ``127.0.0.1:7000``, ``[::1]:7000``, a path, ``unnamed peer`` (unix(7))."""
     if isinstance(address, tuple) and len(address) >= 2:
         host = printable(address[0])
         return f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
-    return printable(address) if address else "unix peer"
+    return printable(address) if address else "unnamed peer"
 
 
 class LogObserver:
@@ -81,6 +82,9 @@ class LogObserver:
 
     Connections opened and closed are subscribed to only if ``aionet.access`` is enabled for DEBUG at this moment: an
     event nobody wants is never built.
+
+    A failed handler comes with its traceback, as ``exc_info``. What a peer put into an exception's text is escaped in
+    the line itself; in the traceback only the formatter can do it, and that of :func:`setup_logging` does.
 
     Args:
         events: Of the server to be watched.
@@ -230,7 +234,7 @@ class _Queued(QueueHandler):
     def prepare(self, record: logging.LogRecord) -> str:
         return self.format(record)
 
-    def enqueue(self, record: str) -> None:  # type: ignore[override]
+    def enqueue(self, record: str) -> None:  # type: ignore[override]  # what prepare() made of it
         try:
             self.queue.put_nowait(record)
         except queue.Full:
@@ -252,22 +256,29 @@ class LogSetup:
         self._root.setLevel(level)
         self._thread = threading.Thread(target=self._write, name="aionet-log", daemon=True)
         self._thread.start()
+        atexit.register(self.close)  # a program that does not close still has its last lines written
 
     def _write(self) -> None:
+        told = full = 0  # lines lost and reported; lines lost here
         while (line := self._queue.get()) is not None:
-            dropped, self._handler.dropped = self._handler.dropped, 0
-            tail = f"\n({dropped} log lines dropped: the output does not keep up)" if dropped else ""
+            lost = self._handler.dropped + full - told
+            tail = f"\n({lost} log lines dropped: the output does not keep up)" if lost else ""
             try:
                 self._stream.write(f"{line}{tail}\n")
                 if self._queue.empty():
                     self._stream.flush()
+            except BlockingIOError:
+                full += 1  # a terminal that another process made non-blocking
             except (OSError, ValueError):
                 return  # the terminal or pipe is gone: nobody is left to tell
+            else:
+                told += lost
 
     def close(self, timeout: float = 1.0) -> None:
         """Give the output ``timeout`` seconds to take what waits, then leave. Idempotent, never hangs."""
         if self._handler not in self._root.handlers:
             return
+        atexit.unregister(self.close)
         self._root.removeHandler(self._handler)
         self._root.setLevel(self._old_level)
         try:

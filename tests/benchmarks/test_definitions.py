@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.definitions import FIGURES, QUICK, Settings, build_figures
-from benchmarks.measuring import Figure, Goal, Role
+from benchmarks.definitions import FIGURES, QUICK, Settings, build_figures, undisturbed
+from benchmarks.measuring import WAITED, Figure, Goal, Role, Sample
 from benchmarks.processes import Cores
 
 
@@ -48,3 +48,15 @@ def test_a_quick_run_leaves_the_extras_out(figures: list[Figure]) -> None:
     lines = figures[1]
     extras = [subject.key for subject in lines.subjects if subject.extra]
     assert extras in ([], ["drain", "chunks", "by-hand"])
+
+
+@pytest.mark.parametrize(
+    ("waited", "chosen", "made"),
+    [((0.0,), 0, 1), ((0.3, 0.04), 1, 2), ((0.2, 0.3), 0, 2)],
+    ids=["quiet at once", "quiet later", "never quiet"],
+)
+def test_a_disturbed_measurement_is_made_again(waited: tuple[float, ...], chosen: int, made: int) -> None:
+    samples = [Sample(float(number), {WAITED: share}) for number, share in enumerate(waited)]
+    left = iter(samples)
+    assert undisturbed(lambda: next(left)) is samples[chosen]
+    assert len(list(left)) == len(samples) - made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -63,12 +64,18 @@ def test_json_holds_environment_and_figures(measured: Callable[[Take], None], tm
     assert [figure["key"] for figure in told["figures"]] == ["echo"]
 
 
-def test_interrupted_it_says_so(measured: Callable[[Take], None], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_says_so(
+    measured: Callable[[Take], None], capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
     def take(subject: Subject) -> Sample:
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
+        return Sample(1.0)
 
+    before = signal.getsignal(signal.SIGTERM)
     measured(take)
     assert main([]) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
     assert capsys.readouterr().err == "figures: interrupted\n"
 
 

@@ -76,6 +76,8 @@ def test_options_reach_their_services(tmp_path: Path) -> None:
         (["ecoh"], RouteError, "unknown service 'ecoh'", "did you mean 'echo'? services: echo, datagram, chat, files"),
         (["tcp://127.0.0.1:1=caht"], RouteError, "unknown service 'caht'", "did you mean 'chat'?"),
         (["tcp://127.0.0.1:1"], EndpointError, "does not say what to serve", "try tcp://127.0.0.1:1=echo"),
+        (["127.0.0.1:1"], EndpointError, "does not say what to serve", "try tcp://127.0.0.1:1=echo"),
+        ([":7000"], EndpointError, "does not say what to serve", "try tcp://127.0.0.1:7000=echo"),
         (["tcp://127.0.0.1:1="], RouteError, "unknown service ''", "services: echo"),
         (["tpc://127.0.0.1:1=echo"], EndpointError, "unknown scheme 'tpc'", "did you mean 'tcp'?"),
         (["127.0.0.1:1=echo"], EndpointError, "no scheme", "try tcp://127.0.0.1:1"),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-from aionet import CloseReason, Codec, Connection, LineCodec, StreamHandler
+from aionet import CloseReason, Codec, Connection, LineCodec, StreamHandler, Timeouts
 from aionet.errors import ProtocolError
 
-__all__ = ["AsyncRecorder", "BatchRecorder", "EchoReplies", "Recorder", "as_on_uvloop"]
+__all__ = ["LINGER", "AsyncRecorder", "BatchRecorder", "EchoReplies", "Recorder", "as_on_uvloop"]
 
 Action = Callable[..., Any]
+
+LINGER: Final = Timeouts().linger + 0.6
+"""Seconds after which a connection is gone that closed while the peer may have sent what nobody has read."""
 
 
 class _Notes(StreamHandler[Any]):

@@ -14,7 +14,7 @@ from aionet.errors import FrameTooLarge, MalformedFrame
 from aionet.limits import Limits
 from aionet.testing import HandlerHarness
 
-from .stream_tools import AsyncRecorder
+from .stream_tools import LINGER, AsyncRecorder
 
 LINES = LineCodec(max_size=100)
 
@@ -321,6 +321,7 @@ def test_at_drain_the_stream_ends_and_goodbye_can_be_said() -> None:
         peer.drain()
         assert seen == [b"one", "end"]
         assert peer.sent == b"goodbye\n"
+        peer.advance(LINGER)
         assert peer.closed is not None
         assert peer.closed.reason is CloseReason.SHUTDOWN
 
@@ -342,6 +343,7 @@ def test_at_drain_what_had_come_is_still_received_and_nothing_after_it() -> None
                 peer.receive(b"late\n")
             peer.advance(0.5)
         assert seen == [b"one", b"two", b"three", "end"]
+        peer.advance(LINGER)
         assert peer.closed is not None
         assert peer.closed.reason is CloseReason.SHUTDOWN
 
@@ -430,6 +432,7 @@ def test_a_connection_kept_open_by_its_handler_lives_until_it_is_closed(first: s
         peer.advance(10)
         assert handler.names == ["on_connect", f"on_{first}"]
         peer.call(peer.conn.close)
+        peer.advance(LINGER)
         assert handler.names[-1] == "on_close"
 
 
@@ -468,5 +471,6 @@ def test_an_async_message_that_fails_ends_the_connection() -> None:
     with HandlerHarness(handler) as peer:
         peer.receive(b"one\ntwo\n")
         assert handler.messages == [b"one"]
+        peer.advance(LINGER)
         assert handler.reason is CloseReason.HANDLER_ERROR
         assert isinstance(peer.failures.pop().exc, MalformedFrame)

@@ -14,7 +14,7 @@ from aionet.errors import EncodeError
 from aionet.limits import Limits
 from aionet.testing import HandlerHarness
 
-from .stream_tools import BatchRecorder, Recorder
+from .stream_tools import LINGER, BatchRecorder, Recorder
 
 
 def echo(conn: Connection[Any], message: Any) -> None:
@@ -395,6 +395,7 @@ def test_aclose_returns_once_the_connection_is_gone() -> None:
         task = peer.start(peer.conn.aclose())
         assert not task.done()
         peer.take()
+        peer.advance(LINGER)  # reading was paused meanwhile: the peer may have sent what nobody has read
         assert task.done()
         assert handler.reason is CloseReason.LOCAL_CLOSED
         assert peer.start(peer.conn.aclose()).done()

@@ -13,7 +13,7 @@ from aionet.events import ConnectionClosed, ConnectionOpened, HandlerFailed
 from aionet.limits import Limits
 from aionet.testing import HandlerHarness
 
-from .stream_tools import AsyncRecorder, BatchRecorder, Recorder
+from .stream_tools import LINGER, AsyncRecorder, BatchRecorder, Recorder
 
 STYLES: Final = [Recorder, BatchRecorder, AsyncRecorder]
 Style = type[Recorder] | type[BatchRecorder] | type[AsyncRecorder]
@@ -92,6 +92,7 @@ def test_every_end_is_told_once_and_last(
     handler = style(LineCodec(max_size=100))
     with HandlerHarness(handler, limits=Limits(max_outbound=100_000)) as peer:
         way(peer)
+        peer.advance(LINGER)
         assert handler.reason is reason
         assert handler.names[-1] == "on_close"
         assert peer.transport.lost
@@ -143,6 +144,7 @@ def test_a_callback_that_raises_ends_its_connection_alone(name: str, style: Styl
     others = Others()
     with HandlerHarness(handler) as peer, HandlerHarness(others) as other:
         CAUSES[name](peer)
+        peer.advance(LINGER)
         assert handler.reason is CloseReason.HANDLER_ERROR
         failure = peer.failures.pop()
         assert peer.failures == []
@@ -165,6 +167,7 @@ def test_on_writable_that_raises_ends_its_connection() -> None:
         peer.stall()
         peer.call(peer.conn.write, bytes(100_000))
         peer.take()
+        peer.advance(LINGER)
         assert handler.reason is CloseReason.HANDLER_ERROR
         assert peer.failures.pop().where == "on_writable"
 

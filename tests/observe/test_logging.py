@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,7 +88,7 @@ def failure(text: str = "boom") -> HandlerFailed:
         (ServerStateChanged("NEW", "STARTING"), "aionet.server", logging.INFO, "NEW -> STARTING"),
         (ListenerStarted("tcp://127.0.0.1:80", "echo"), "aionet.server", logging.INFO, "tcp://127.0.0.1:80 for echo"),
         (DrainFinished(0.5, ()), "aionet.server", logging.INFO, "drained in 0.5 s"),
-        (DrainFinished(9.0, (PEER, None)), "aionet.server", logging.WARNING, "2 cut after 9.0 s: 127.0.0.1:7000, unix"),
+        (DrainFinished(9.0, (PEER, None)), "aionet.server", logging.WARNING, "2 cut after 9.0 s: 127.0.0.1:7000, unn"),
         (AcceptSuspended("tcp://*:80", 10, 10), "aionet.security", logging.WARNING, "10 connections open, limit 10"),
         (AcceptResumed("tcp://*:80", 9), "aionet.security", logging.INFO, "accepts again"),
         (
@@ -199,8 +201,8 @@ def test_printable(value: object, shown: str) -> None:
         (PEER, "127.0.0.1:7000"),
         (("::1", 7000, 0, 0), "[::1]:7000"),
         ("/run/\x1bapp.sock", "/run/\\x1bapp.sock"),
-        ("", "unix peer"),
-        (None, "unix peer"),
+        ("", "unnamed peer"),
+        (None, "unnamed peer"),
     ],
 )
 def test_format_address(address: tuple[object, ...] | str | None, shown: str) -> None:
@@ -307,3 +309,35 @@ def test_colour_only_on_a_terminal_that_wants_it(
     with logging_to(stream):
         logging.getLogger("aionet.server").warning("careful")
     assert stream.getvalue().startswith("\x1b[33m") is coloured
+
+
+def test_the_last_lines_of_a_program_that_does_not_close_are_written() -> None:
+    code = (
+        "import logging; from aionet.observe.logging import setup_logging; setup_logging('info'); "
+        "[logging.getLogger('aionet.server').info('line %d', number) for number in range(1000)]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1000
+    assert done.stderr.endswith("INFO aionet.server: line 999\n")
+
+
+class Shared(io.StringIO):
+    """A terminal that another process made non-blocking: full once."""
+
+    full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            self.full = False
+            raise BlockingIOError
+        return super().write(text)
+
+
+def test_a_terminal_that_is_full_for_a_moment_loses_a_line_and_says_so() -> None:
+    stream = Shared()
+    with logging_to(stream):
+        for word in ("first", "second"):
+            logging.getLogger("aionet.server").warning(word)
+    assert "first" not in stream.getvalue()
+    assert stream.getvalue().endswith("second\n(1 log lines dropped: the output does not keep up)\n")

@@ -8,19 +8,16 @@ the server. All disk work, hashing among it, is done in threads.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from ssl import SSLContext
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
-from aionet.client import connect
-from aionet.endpoint import Endpoint
-from aionet.errors import ConfigError, IncompleteFrame, ProtocolError
-from aionet.handler import Connection
+from aionet import Connection, Endpoint, connect
+from aionet.errors import ConfigError, EncodeError, IncompleteFrame, ProtocolError
 
 from .disk import Disk, Lease
 from .entries import Entry, parse_entries, parse_time
@@ -83,7 +80,7 @@ async def fetch(
     *,
     progress: Progress | None = None,
     connect_timeout: float = 10.0,
-    ssl_context: SSLContext | None = None,
+    ssl_context: Any = None,
 ) -> Fetched:
     """Fetch one file.
 
@@ -95,12 +92,13 @@ async def fetch(
             ``name``, in the present directory.
         progress: Told how far it is.
         connect_timeout: Seconds to connect.
-        ssl_context: For a ``tls://`` endpoint, instead of the system's trust.
+        ssl_context: An ``ssl.SSLContext`` for a ``tls://`` endpoint, instead of one made from its options.
 
     Raises:
         TransferError: with a code; ``remote`` if the server refused. Nothing is left of a broken transfer.
         ConnectError: the server could not be reached.
         ConfigError: a connection that does not speak this protocol.
+        EncodeError: a name that no request can carry, such as one with a line feed.
     """
     disk = Disk(threads=2)  # one works; the other cleans up, should that one hang
     target = await disk.run(choose_target, name, destination)
@@ -122,12 +120,12 @@ async def fetch(
 
 
 async def list_directory(
-    source: Source, name: str = "", *, connect_timeout: float = 10.0, ssl_context: SSLContext | None = None
+    source: Source, name: str = "", *, connect_timeout: float = 10.0, ssl_context: Any = None
 ) -> Listing:
     """List a directory of the server; ``""`` is the one served.
 
     Raises:
-        TransferError, ConnectError, ConfigError: as :func:`fetch`.
+        TransferError, ConnectError, ConfigError, EncodeError: as :func:`fetch`.
     """
     disk = Disk(threads=1)
     entries: list[Entry] = []
@@ -150,27 +148,32 @@ async def list_directory(
 
 
 @asynccontextmanager
-async def _opened(
-    source: Source, connect_timeout: float, ssl_context: SSLContext | None
-) -> AsyncIterator[Connection[Message]]:
-    """The connection, or a new one. Whatever breaks off in the middle of an answer ends it."""
+async def _opened(source: Source, connect_timeout: float, ssl_context: Any) -> AsyncIterator[Connection[Message]]:
+    """The caller's connection, or a new one."""
     if isinstance(source, Connection):
         if not isinstance(source.codec, ReplyCodec):
             raise ConfigError(
                 "this connection does not speak the file protocol", hint="connect(..., codec=ReplyCodec())"
             )
-        try:
+        with _aborted_if_broken_off(source):
             yield source
-        except TransferError as exc:
-            if not exc.remote:
-                source.abort()
-            raise
-        except BaseException:
-            source.abort()
-            raise
     else:
         async with connect(source, codec=ReplyCodec(), timeout=connect_timeout, ssl_context=ssl_context) as conn:
-            yield conn
+            with _aborted_if_broken_off(conn):
+                yield conn
+
+
+@contextmanager
+def _aborted_if_broken_off(conn: Connection[Message]) -> Iterator[None]:
+    """In the middle of an answer nothing else can be asked, and waiting for the rest of it helps nobody."""
+    try:
+        yield
+    except EncodeError:
+        raise  # nothing has been sent
+    except BaseException as exc:
+        if not isinstance(exc, TransferError) or not exc.remote:
+            conn.abort()
+        raise
 
 
 async def _ask(conn: Connection[Message], request: Request) -> Reply:
@@ -207,7 +210,9 @@ async def _receive(conn: Connection[Message]) -> Message:
     try:
         return await conn.receive()
     except anyio.EndOfStream as exc:
-        raise Interrupted("the server closed the connection before it had answered") from exc
+        raise Interrupted(
+            "the server closed the connection before it had answered", hint="a server that speaks TLS is tls://..."
+        ) from exc
     except anyio.BrokenResourceError as exc:
         raise _interrupted(exc) from exc
 

@@ -10,9 +10,8 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+from aionet import Connection, Limits, StreamHandler, Timeouts
 from aionet.errors import ProtocolError
-from aionet.handler import Connection, StreamHandler
-from aionet.limits import KIB, Limits, Timeouts
 
 from .disk import BLOCK, THREADS, Disk, Lease
 from .entries import format_entries, format_time
@@ -54,7 +53,7 @@ class Files(StreamHandler[Message]):
         max_connections=1_000,
         # One block waits in the transport while the next is read: the disk and the network work at the same time.
         high_water=BLOCK,
-        low_water=64 * KIB,
+        low_water=BLOCK // 4,
     )
 
     timeouts = Timeouts(

@@ -30,8 +30,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from aionet import Codec
 from aionet.errors import ConfigError, EncodeError, FrameTooLarge, IncompleteFrame, MalformedFrame, ProtocolError
-from aionet.handler import Codec
 
 __all__ = [
     "MAX_HEADER",

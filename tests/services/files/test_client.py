@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
 import pytest
 
-from aionet.client import connect
+from aionet import Router, Server, connect
 from aionet.codecs import RawCodec
-from aionet.errors import ConfigError, ConnectError
+from aionet.errors import ConfigError, ConnectError, EncodeError
 from aionet.services.files.client import fetch, list_directory
 from aionet.services.files.errors import (
     BadRequest,
@@ -27,6 +29,7 @@ from aionet.services.files.handler import ENTRIES_PER_PART, Files
 from aionet.services.files.paths import Directory
 from aionet.services.files.wire import ReplyCodec
 
+from ...conftest import TLSFiles
 from .conftest import Tree
 from .serving import serve
 
@@ -156,9 +159,10 @@ async def test_a_strange_name_needs_a_destination(name: str) -> None:
 
 
 async def test_a_name_that_no_request_can_carry(tree: Tree, landing: Path) -> None:
-    async with serve(tree.root) as served:
-        with pytest.raises(ValueError, match="control character"):
-            await fetch(served.endpoint, "a\nGET hello.txt", landing / "copy")
+    async with serve(tree.root) as served, connect(served.endpoint, codec=ReplyCodec()) as conn:
+        with pytest.raises(EncodeError, match="control character"):
+            await fetch(conn, "a\nGET hello.txt", landing / "copy")
+        assert not conn.closing
     assert os.listdir(landing) == []
 
 
@@ -303,4 +307,50 @@ async def test_a_progress_that_raises_leaves_nothing(tree: Tree, landing: Path) 
     async with serve(tree.root) as served:
         with pytest.raises(RuntimeError, match="no terminal"):
             await fetch(served.endpoint, "hello.txt", landing / "copy", progress=broken)
+    assert os.listdir(landing) == []
+
+
+async def test_over_tls(tree: Tree, landing: Path, tls_files: TLSFiles) -> None:
+    content = os.urandom(3 * MIB + 1)
+    (tree.root / "content").write_bytes(content)
+    router = Router()
+    router.add(f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}", Files(tree.root))
+    async with Server(router) as server:
+        endpoint = f"tls://127.0.0.1:{server.addresses[0].port}?ca={tls_files.ca}"
+        fetched = await fetch(endpoint, "content", landing)
+        assert fetched.sha256 == hashlib.sha256(content).hexdigest()
+        with pytest.raises(TransferError) as caught:  # a plain client on the port of TLS
+            await fetch(f"tcp://127.0.0.1:{server.addresses[0].port}", "content", landing / "other")
+        assert not caught.value.remote
+    assert os.listdir(landing) == ["content"]
+
+
+INTERRUPTED = """
+import asyncio, sys
+from aionet.services.files import fetch
+
+def tell(done, total):
+    print(done, flush=True)
+
+try:
+    asyncio.run(fetch(sys.argv[1], "file", sys.argv[2], progress=tell))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+async def test_interrupted_at_the_keyboard_nothing_is_left(landing: Path) -> None:
+    async with hostile(b"OK %d\n" % (5 * MIB), bytes(3 * MIB), stay=True) as endpoint:
+        process = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-c", INTERRUPTED, endpoint, str(landing / "copy")],
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        while await process.stdout.readline() != b"%d\n" % (3 * MIB):
+            pass
+        assert len(os.listdir(landing)) == 1
+        process.send_signal(signal.SIGINT)
+        out, _ = await process.communicate()
+    assert out == b"interrupted\n"
     assert os.listdir(landing) == []

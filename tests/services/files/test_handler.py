@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import shutil
 import socket
 import struct
 import threading
@@ -18,6 +17,7 @@ from aionet.services.files.disk import BLOCK
 from aionet.services.files.entries import parse_entries
 from aionet.services.files.handler import ENTRIES_PER_PART, Files
 from aionet.services.files.paths import Directory
+from tests.tools import require
 
 from .conftest import Tree
 from .serving import RawClient, descriptors_of_files, raw_client, serve, until_none_open
@@ -332,19 +332,29 @@ async def test_a_directory_of_the_callers_own(tree: Tree) -> None:
             assert (await client.ask(b"GET link-inside"))[0].startswith(b"ERR REFUSED_NAME")
 
 
-@pytest.mark.skipif(shutil.which("nc") is None, reason="netcat-openbsd is not installed")
-async def test_the_page_of_the_protocol_typed_into_nc(tree: Tree) -> None:
-    async with serve(tree.root) as served:
+def conversation() -> tuple[bytes, bytes]:
+    """What the page of the protocol tells to type, and what it says comes back."""
+    page = (Path(__file__).parents[3] / "docs" / "files-protocol.md").read_text(encoding="utf-8")
+    lines = page.split("```text\n")[1].split("```")[0].splitlines(keepends=True)
+    typed = "".join(line.removeprefix("> ") for line in lines if line.startswith("> "))
+    answered = "".join(line for line in lines if not line.startswith("> "))
+    return typed.encode(), answered.encode()
+
+
+async def test_the_page_of_the_protocol_typed_into_nc(tmp_path: Path) -> None:
+    shared = tmp_path / "shared_files"
+    (shared / "music").mkdir(parents=True)
+    (shared / "hello.txt").write_text("hello world\n")
+    (shared / "music" / "my song.txt").write_text("la la la\n")
+    for path in (shared / "hello.txt", shared / "music" / "my song.txt", shared / "music"):
+        os.utime(path, (1700000000, 1700000000))
+    typed, answered = conversation()
+    assert typed.startswith(b"HELLO\nLIST\n")
+    async with serve(shared) as served:
         process = await asyncio.create_subprocess_exec(
-            *["nc", "-N", served.endpoint.host, str(served.endpoint.port)],
+            *[require("nc"), "-N", served.endpoint.host, str(served.endpoint.port)],
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
-        out, _ = await process.communicate(b"HELLO\nLIST sub/deep\nGET hello.txt\nGET no such\nQUIT\n")
-    lines = out.split(b"\n")
-    assert lines[0] == b"OK 32;protocol=aionet-files;version=1"
-    assert lines[5].endswith(b";entries=1;left-out=0")
-    assert lines[6].startswith(b"file 4;mtime=")
-    assert lines[7].startswith(b"OK 11;mtime=")
-    assert lines[8] == b"hello worldERR NOT_FOUND there is no 'no such'"
-    assert lines[9:] == [b"OK 0", b""]
+        out, _ = await process.communicate(typed)
+    assert out.decode() == answered.decode()
