@@ -18,12 +18,10 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Final, Literal
+from typing import Final
 
-from aionet import CloseReason, Connection, Group, LineCodec, Router, StreamHandler, Timeouts, run
+from aionet import CloseReason, Connection, Group, LineCodec, Router, SlowConsumerPolicy, StreamHandler, Timeouts, run
 from aionet.errors import ProtocolError
-
-Policy = Literal["disconnect", "drop_oldest", "drop_newest"]
 
 MAX_LINE: Final = 4096
 """Bytes of a command."""
@@ -50,8 +48,8 @@ class PubSub(StreamHandler[bytes]):
     # A subscriber may listen for a day and never speak again.
     timeouts = Timeouts(idle=24 * 3600.0)
 
-    def __init__(self, policy: Policy = "drop_oldest", max_backlog: int = 64 * 1024) -> None:
-        self.policy: Policy = policy
+    def __init__(self, policy: SlowConsumerPolicy = "drop_oldest", max_backlog: int = 64 * 1024) -> None:
+        self.policy: SlowConsumerPolicy = policy
         self.max_backlog = max_backlog
         self.topics: dict[bytes, Group[bytes]] = {}
 

@@ -207,9 +207,10 @@ def test_codecs_have_these_limits() -> None:
 
 def test_exit_codes_are_those_of_the_command() -> None:
     from aionet.cli import failures
+    from aionet.errors import ConfigError, StartupError
 
     assert [row[0] for row in rows("| code | meaning |")] == ["0", "1", "2", "3", "4", "5"]
-    assert (failures.DEFECT, failures.USAGE, failures.NOT_STARTED, failures.BAD_CONFIG) == (1, 2, 3, 4)
+    assert (failures.DEFECT, failures.USAGE, StartupError.exit_code, ConfigError.exit_code) == (1, 2, 3, 4)
 
 
 @pytest.mark.parametrize("file", [ROOT / "README.md", *DOCS], ids=lambda file: file.name)

@@ -20,11 +20,11 @@ from ..limits import MIB
 from .loop import LoopShared
 from .stream import StreamConnection
 
-__all__ = ["Group", "Policy"]
+__all__ = ["Group", "SlowConsumerPolicy"]
 
 M = TypeVar("M")
 
-Policy = Literal["disconnect", "drop_oldest", "drop_newest"]
+SlowConsumerPolicy = Literal["disconnect", "drop_oldest", "drop_newest"]
 REPORT_EVERY: Final = 1.0
 
 
@@ -71,12 +71,12 @@ class Group(Generic[M]):
         ConfigError: an unknown policy, or a backlog that is not positive.
     """
 
-    def __init__(self, *, policy: Policy = "disconnect", max_backlog: int = MIB) -> None:
-        if policy not in get_args(Policy):
-            raise ConfigError(f"unknown policy {policy!r}", hint=f"one of {', '.join(get_args(Policy))}")
+    def __init__(self, *, policy: SlowConsumerPolicy = "disconnect", max_backlog: int = MIB) -> None:
+        if policy not in get_args(SlowConsumerPolicy):
+            raise ConfigError(f"unknown policy {policy!r}", hint=f"one of {', '.join(get_args(SlowConsumerPolicy))}")
         if max_backlog < 1:
             raise ConfigError(f"max_backlog must be at least 1 byte, not {max_backlog}")
-        self.policy: Policy = policy
+        self.policy: SlowConsumerPolicy = policy
         self.max_backlog = max_backlog
         self.dropped = 0
         """Messages dropped by policy since the group was made, one for each member that lost one."""

@@ -54,6 +54,14 @@ def test_serve_finds_its_router(name: str, tmp_path: Path, monkeypatch: pytest.M
     assert len(router.routes) == ROUTES[name]
 
 
+def test_serve_runs_a_router_of_a_module(tmp_path: Path) -> None:
+    (tmp_path / "myapp.py").write_text(
+        "from examples.kv import make_router\nrouter = make_router('tcp://127.0.0.1:0')\n"
+    )
+    with program("-m", "aionet", "serve", "--log-level", "info", "myapp:router", cwd=tmp_path) as running:
+        assert running.stop() == 0, running.said
+
+
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_its_docstring_says_how_to_run_and_to_try_it(name: str) -> None:
     module = importlib.import_module(f"examples.{name}")

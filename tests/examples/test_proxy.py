@@ -87,17 +87,21 @@ async def test_who_does_not_read_holds_the_other_side_up(reader: str) -> None:
             received += len(chunk)
 
     at_client, at_upstream = (receive, send) if reader == "client" else (send, receive)
-    async with serving(upstream(at_upstream)) as behind, serving(through(behind)) as server:
-        async with connect(server.addresses[0]) as conn, anyio.create_task_group() as tasks:
-            tasks.start_soon(at_client, conn)
-            before = -1
-            while before != sent or not sent:  # until nothing moves any more
-                before = sent
-                await anyio.sleep(0.1)
-            assert sent < size // 2
-            go.set()
-            if reader == "upstream":
-                assert [chunk async for chunk in conn] == []  # it ends when the upstream has read all
+    async with (
+        serving(upstream(at_upstream)) as behind,
+        serving(through(behind)) as server,
+        connect(server.addresses[0]) as conn,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(at_client, conn)
+        before = -1
+        while before != sent or not sent:  # until nothing moves any more; stopping too soon would only prove less
+            before = sent
+            await anyio.sleep(0.1)
+        assert sent < size // 2
+        go.set()
+        if reader == "upstream":
+            assert [chunk async for chunk in conn] == []  # it ends when the upstream has read all
     assert sent == size
     assert received == size * len(block)
 
