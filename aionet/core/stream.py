@@ -381,7 +381,7 @@ class StreamConnection(OutboundConnection[M]):
         first = not self.messages_received
         partial = first or self._codec.buffered
         if partial and not self._partial_at:
-            self._partial_at = now  # left over behind a complete message: counted from when it is first seen
+            self._partial_at = self._heard_at  # left over behind a complete message: it came no later than that
         again = min(now + self._context.check_interval, self._heard_at + timeouts.idle)
         if partial and not self._held:
             due = self._partial_at + (timeouts.first_message if first else timeouts.message)

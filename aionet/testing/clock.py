@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from typing import Any, Final
 
 __all__ = ["VirtualClockLoop"]
@@ -89,7 +90,10 @@ class _ClockedSelector:
         ready = self._selector.select(0)
         if ready or (timeout is not None and timeout <= 0) or not self._loop._wait(timeout):
             return ready
-        # The loop's own wake-up socket is always there; threads (getaddrinfo, to_thread) come back by that one.
-        if len(self._selector.get_map()) <= 1 and getattr(self._loop, "_default_executor", None) is None:
-            raise RuntimeError("the loop waits for something that cannot come: no timer, file descriptor or thread")
+        # The loop's own wake-up socket is always there; threads come back by that one, some while they end.
+        if len(self._selector.get_map()) <= 1 and threading.active_count() == 1:
+            ready = self._selector.select(0)
+            if not ready:
+                raise RuntimeError("the loop waits for something that cannot come: no timer, file descriptor or thread")
+            return ready
         return self._selector.select(None)

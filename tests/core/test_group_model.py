@@ -154,6 +154,7 @@ def test_every_member_hears_what_an_immediate_delivery_would_have_told_it(script
     limits = Limits(high_water=400, low_water=100)
     with HandlerHarness(Speaker(), codec=lambda: next(codecs), limits=limits) as harness:
         stage = Stage(harness)
+        stage.run([("add", group, member) for group in range(GROUPS) for member in range(MEMBERS)] + [("tick",)])
         stage.run(script)
         assert [peer.sent for peer in stage.peers] == stage.model.sent
         # One that still sends its last words may be a member until it is gone; it is told nothing.
