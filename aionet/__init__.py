@@ -26,7 +26,7 @@ from .codecs import (
     RawCodec,
     VarintCodec,
 )
-from .core.group import Group
+from .core.group import Group, SlowConsumerPolicy
 from .endpoint import Endpoint
 from .errors import AionetError
 from .events import Address, CloseReason
@@ -59,6 +59,7 @@ __all__ = [
     "Router",
     "Server",
     "ServerState",
+    "SlowConsumerPolicy",
     "StreamHandler",
     "Timeouts",
     "VarintCodec",

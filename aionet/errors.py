@@ -28,6 +28,8 @@ builtin that a plain ``except`` would expect. Operations of a connection raise a
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 __all__ = [
     "AionetError",
     "BindError",
@@ -53,7 +55,10 @@ class AionetError(Exception):
 
     Attributes:
         hint: What the reader can do about it, or ``None``.
+        exit_code: What a program that ends because of it returns to the system.
     """
+
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str = "", *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -67,6 +72,8 @@ class AionetError(Exception):
 class ConfigError(AionetError, ValueError):
     """What the caller wrote is wrong: nothing was started."""
 
+    exit_code = 4
+
 
 class EndpointError(ConfigError):
     """An endpoint string, or one of its options, does not parse."""
@@ -79,9 +86,13 @@ class RouteError(ConfigError):
 class TLSConfigError(ConfigError):
     """A certificate, key or CA file that is absent, unreadable, or does not fit its other half."""
 
+    exit_code = 3
+
 
 class StartupError(AionetError):
     """The configuration is right on paper, but the system refused it. Nothing stays bound."""
+
+    exit_code = 3
 
 
 class BindError(StartupError, OSError):
@@ -102,6 +113,8 @@ class ServerStateError(AionetError, RuntimeError):
 
 class ConnectError(AionetError, ConnectionError):
     """A client could not reach its peer."""
+
+    exit_code = 3
 
 
 class ConnectTimeout(ConnectError, TimeoutError):

@@ -62,8 +62,10 @@ class Limits:
 class Timeouts:
     """Seconds until an unfinished thing is given up. ``math.inf`` switches one off.
 
-    They are kept by one timer a server, of coarse resolution: a deadline is met at most a quarter of the
-    shortest one, and at most half a second, late.
+    They are kept by one timer a server, of coarse resolution: a deadline is never met early, and at most a quarter of
+    the shortest one, or half a second if that is less, late (20 ms, if that is more). Where a beginning is only
+    sampled (of ``send``; of a message whose first bytes came behind the end of another, and nothing since), it is
+    counted from at most a quarter of the shortest of ``first_message``, ``message``, ``idle`` and ``send`` later.
 
     Raises:
         ConfigError: a value that is not a positive number.

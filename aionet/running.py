@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +13,12 @@ from typing import Any, Final
 
 from .core.loop import LoopName
 from .core.loop import run as run_loop
+from .errors import ConfigError, StartupError
 from .observe.logging import setup_logging
 from .routing import Router
 from .server import Server, ServerState
 
-__all__ = ["DRAIN_CUT", "run"]
+__all__ = ["DRAIN_CUT", "run", "serve"]
 
 DRAIN_CUT: Final = 5
 """Exit code: connections were cut, by the drain deadline or a second signal."""
@@ -26,7 +28,33 @@ LAST_RESORT: Final = 2.0
 blocks the event loop, a task that swallows its cancellation, a thread of the loop's executor."""
 
 
-def run(
+def run(router: Router, *, loop: LoopName = "auto", **server_options: Any) -> int:
+    """Serve ``router`` until SIGTERM or SIGINT, then drain: the last line of a program that is a server.
+
+    The first signal drains; the second cuts what is left, at once, even where a handler blocks the event loop. What
+    happens is logged to standard error, unless logging is configured already.
+
+    Args:
+        router: The routes to serve.
+        loop: ``"auto"`` takes uvloop where it is installed.
+        server_options: For :class:`Server`: ``limits``, ``timeouts``, ``drain_timeout``...
+
+    Returns:
+        The exit code: 0, or 5 where connections were cut.
+
+    Raises:
+        SystemExit: it could not start (3), or was asked for what cannot be (4); standard error says what and why.
+    """
+    setup_logging("info")
+    try:
+        return serve(router, loop=loop, **server_options)
+    except (ConfigError, StartupError) as exc:
+        hint = f"\nhint: {exc.hint}" if exc.hint else ""
+        sys.stderr.write(f"error: {exc}{hint}\n")
+        raise SystemExit(exc.exit_code) from None
+
+
+def serve(
     router: Router,
     *,
     loop: LoopName = "auto",
@@ -34,9 +62,7 @@ def run(
     on_draining: Callable[[Server], object] | None = None,
     **server_options: Any,
 ) -> int:
-    """Serve ``router`` until SIGTERM or SIGINT, drain, and return the exit code.
-
-    The first signal drains; the second cuts what is left, at once, even where a handler blocks the event loop.
+    """As :func:`run`, for a program that talks for itself: it configures no logging, and raises what went wrong.
 
     Args:
         router: The routes to serve.
@@ -46,21 +72,18 @@ def run(
         server_options: For :class:`Server`: ``limits``, ``timeouts``, ``drain_timeout``...
 
     Returns:
-        0, or 5 where connections were cut.
+        The exit code: 0, or 5 where connections were cut.
 
     Raises:
         ConfigError: what was asked for cannot be.
         StartupError: an endpoint could not be bound; nothing stays bound.
     """
-    if on_started is None:
-        setup_logging("info")
-
     last_resort = _LastResort()
 
     async def main() -> int:
         server = Server(router, **server_options)
-        with _signals(server, last_resort) as stop:
-            await server.start()  # a signal that comes meanwhile is not lost: it drains what has started
+        with _signals(server, last_resort) as stop:  # before the start: whoever sees a port listening may send one
+            await server.start()
             if on_started is not None:
                 on_started(server)
             await stop.wait()

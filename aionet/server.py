@@ -23,7 +23,7 @@ from .core.admission import Admission, descriptor_budget
 from .core.context import StreamContext
 from .core.coroutine import CoroutineConnection
 from .core.datagram import UDPPort, listen_datagram
-from .core.deadlines import Deadlines
+from .core.deadlines import Deadlines, resolution
 from .core.listener import StreamListener
 from .core.stream import StreamConnection
 from .core.tls import checked_context, server_context
@@ -156,7 +156,7 @@ class Server:
         if self._log:
             LogObserver(self.events)
         shortest = min(_timeouts_of(route, self.timeouts).shortest for route in routes)
-        self._deadlines = Deadlines(loop, resolution=min(max(shortest / 8, 0.01), 0.5))
+        self._deadlines = Deadlines(loop, resolution(shortest))
         budget = descriptor_budget(self.limits, sum(_sockets_of(route.endpoint) for route in routes))
         self._admission = Admission(budget.connections, self.limits.max_connections_per_address)
         for route in routes:

@@ -1,4 +1,4 @@
-"""What goes wrong has a defined answer: real sockets, clients nobody here wrote. No traceback, and the next is served."""
+"""What goes wrong has a defined answer: real sockets, clients nobody here wrote, no traceback; the next is served."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,7 +68,7 @@ async def run_program(*command: str, said: bytes) -> tuple[int, bytes]:
     return process.returncode, out
 
 
-# ---- messages ------------------------------------------------------------------------------------------------------------
+# ---- messages ------------------------------------------------------------------------------------
 
 ANSWERS = [
     (b"hello\n", b"HELLO\n", None),
@@ -156,6 +158,10 @@ async def test_bytes_that_trickle_do_not_keep_a_connection() -> None:
         assert handler.closed == [CloseReason.MESSAGE_TIMEOUT]
 
 
+def has(found: list[Any], count: int) -> bool:
+    return len(found) == count
+
+
 TRANSCRIPT = b"one\ntwo\r\n\nfour"
 
 
@@ -177,7 +183,7 @@ async def test_a_reset_at_every_byte(style: str) -> None:
             if offset % 2:
                 await asyncio.sleep(0)  # sometimes what was said is read first, sometimes not
             reset(sock)
-            await eventually(lambda offset=offset: len(closed) == offset + 1)
+            await eventually(partial(has, closed, offset + 1))
             assert closed[-1].reason in RESETS, offset
         assert not failures
         assert sum(event.reason is CloseReason.PEER_RESET for event in closed) > len(TRANSCRIPT) // 2
@@ -186,7 +192,7 @@ async def test_a_reset_at_every_byte(style: str) -> None:
             assert len(recorder.closed) == len(TRANSCRIPT) + 1
 
 
-# ---- peers that do not do their part ---------------------------------------------------------------------------------------
+# ---- peers that do not do their part -------------------------------------------------------------
 
 
 class Firehose(StreamHandler[bytes]):
@@ -258,14 +264,14 @@ async def test_a_peer_that_never_writes_is_let_go() -> None:
         assert handler.closed == [CloseReason.MESSAGE_TIMEOUT]
 
 
-# ---- TLS on the wrong port -------------------------------------------------------------------------------------------------
+# ---- TLS on the wrong port -----------------------------------------------------------------------
 
 
 async def test_a_tls_client_on_a_plain_port(tls_files: TLSFiles) -> None:
     handler = Recorder()
     async with shouting(handler, timeouts=Timeouts(first_message=0.1, message=0.1, idle=0.2)) as (_, place):
+        context = ssl.create_default_context(cafile=str(tls_files.ca))
         with pytest.raises((ssl.SSLError, ConnectionError)):
-            context = ssl.create_default_context(cafile=str(tls_files.ca))
             await asyncio.open_connection(place.host, place.port, ssl=context)
         await eventually(lambda: handler.closed)
         # Its first words are binary. They may have a newline in them, and so be lines; the rest never ends.
@@ -290,7 +296,7 @@ async def test_netcat_on_a_tls_port(tls_files: TLSFiles) -> None:
         await eventually(lambda: handler.messages == [b"hello"])
 
 
-# ---- places that cannot be -------------------------------------------------------------------------------------------------
+# ---- places that cannot be -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -326,8 +332,13 @@ async def test_a_port_that_is_taken_by_somebody_else() -> None:
             except BindError as exc:
                 return exc
 
-        while (error := await taken()) is None:  # netcat has not started yet
-            await asyncio.sleep(0.02)
+        error = None
+        for _ in range(500):
+            error = await taken()
+            if error is not None:
+                break
+            await asyncio.sleep(0.02)  # netcat has not started yet
+        assert error is not None
         assert str(error) == f"cannot listen on tcp://127.0.0.1:{port}: address already in use"
         assert error.errno == errno.EADDRINUSE
     finally:
@@ -335,6 +346,7 @@ async def test_a_port_that_is_taken_by_somebody_else() -> None:
         await process.wait()
 
 
+UNPRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 UNPRIVILEGED = """
     import asyncio, encodings.idna, os, sys
     if os.getuid() == 0:
@@ -354,14 +366,14 @@ UNPRIVILEGED = """
 """
 
 
+@pytest.mark.skipif(int(UNPRIVILEGED_PORTS.read_text()) <= 1, reason="this system lets everybody bind port 1")
 @pytest.mark.asyncio(loop_factories=["uvloop"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 async def test_a_port_that_needs_privileges(loop: str) -> None:
-    with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as file:
-        if int(file.read()) <= 1:
-            pytest.skip("this system lets everybody bind port 1")
     # What is imported must be readable for nobody, too: so it is imported before root is given up.
-    source = "    from aionet import Router, Server, StreamHandler\n    from aionet.errors import BindError\n" + UNPRIVILEGED
+    source = (
+        "    from aionet import Router, Server, StreamHandler\n    from aionet.errors import BindError\n" + UNPRIVILEGED
+    )
     process = await program(source, loop)
     out, err = await process.communicate()
     assert err == b""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from aionet.events import CloseReason, ConnectionOpened, Event, Events, ListenerStarted
@@ -11,7 +13,8 @@ STARTED = ListenerStarted("tcp://127.0.0.1:7000", "shout")
 
 
 def test_subscribers_hear_of_the_kinds_they_named_in_order() -> None:
-    events, heard = Events(), []
+    events = Events()
+    heard: list[tuple[int, Event]] = []
     events.subscribe(lambda event: heard.append((1, event)), ConnectionOpened)
     events.subscribe(lambda event: heard.append((2, event)), ConnectionOpened, ListenerStarted)
     events.emit(OPENED)
@@ -20,7 +23,8 @@ def test_subscribers_hear_of_the_kinds_they_named_in_order() -> None:
 
 
 def test_without_a_kind_one_hears_of_all() -> None:
-    events, heard = Events(), []
+    events = Events()
+    heard: list[Event] = []
     events.subscribe(heard.append)
     assert all(events.wants(kind) for kind in Event.__subclasses__())
     events.emit(OPENED)
@@ -29,7 +33,8 @@ def test_without_a_kind_one_hears_of_all() -> None:
 
 
 def test_nobody_listens_nobody_wants() -> None:
-    events, heard = Events(), []
+    events = Events()
+    heard: list[Event] = []
     assert not events.wants(ConnectionOpened)
     end = events.subscribe(heard.append, ConnectionOpened)
     assert events.wants(ConnectionOpened)
@@ -42,7 +47,9 @@ def test_nobody_listens_nobody_wants() -> None:
 
 
 def test_one_that_raises_is_unsubscribed_and_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    events, heard, unraisable = Events(), [], []
+    events = Events()
+    heard: list[Event] = []
+    unraisable: list[Any] = []
     monkeypatch.setattr("sys.unraisablehook", unraisable.append)
 
     def fail(event: Event) -> None:
@@ -60,7 +67,8 @@ def test_one_that_raises_is_unsubscribed_and_hurts_nobody(monkeypatch: pytest.Mo
 
 
 def test_a_subscriber_may_end_its_subscription_while_it_is_called() -> None:
-    events, heard = Events(), []
+    events = Events()
+    heard: list[Event] = []
 
     def once(event: Event) -> None:
         heard.append(event)

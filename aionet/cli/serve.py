@@ -8,7 +8,7 @@ import click
 
 from ..limits import Limits
 from ..observe.logging import LEVELS, setup_logging
-from ..running import run
+from ..running import serve as serve_router
 from .banner import Talk
 from .options import debug_option, json_option
 from .targets import SERVICES, ServiceOptions, build_plan
@@ -96,7 +96,7 @@ def serve(
     talk = Talk(plan.services, drain_timeout=drain_timeout, as_json=as_json)
     logs = setup_logging(log_level)
     try:
-        return run(
+        return serve_router(
             plan.router,
             loop=loop,
             drain_timeout=drain_timeout,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 from ..core.connecting import open_stream
 from ..endpoint import Endpoint
@@ -21,15 +21,35 @@ CLIENT_TIMEOUTS: Final = Timeouts(first_message=math.inf, message=math.inf, idle
 """A client chose its peer and may wait for it as long as it likes: only sending and closing have deadlines."""
 
 
+@overload
 def connect(
     endpoint: str | Endpoint,
     *,
-    codec: CodecSource[M] | None = None,
+    codec: None = None,
+    timeout: float = ...,
+    limits: Limits = ...,
+    timeouts: Timeouts = ...,
+    ssl_context: Any = None,
+) -> Opening[Connection[bytes]]: ...
+@overload
+def connect(
+    endpoint: str | Endpoint,
+    *,
+    codec: CodecSource[M],
+    timeout: float = ...,
+    limits: Limits = ...,
+    timeouts: Timeouts = ...,
+    ssl_context: Any = None,
+) -> Opening[Connection[M]]: ...
+def connect(
+    endpoint: str | Endpoint,
+    *,
+    codec: CodecSource[Any] | None = None,
     timeout: float = 10.0,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     timeouts: Timeouts = CLIENT_TIMEOUTS,
     ssl_context: Any = None,
-) -> Opening[Connection[M]]:
+) -> Opening[Connection[Any]]:
     """Connect: ``async with connect("tcp://127.0.0.1:7000", codec=LineCodec()) as conn``, or ``await`` it.
 
     Of a name with several addresses, all are tried (Happy Eyeballs, RFC 8305). With ``tls://`` the certificate and
@@ -51,7 +71,7 @@ def connect(
     """
     where = Endpoint.parse(endpoint)
 
-    async def open_() -> Connection[M]:
+    async def open_() -> Connection[Any]:
         try:
             async with asyncio.timeout(timeout):
                 return await open_stream(where, codec, limits=limits, timeouts=timeouts, ssl_context=ssl_context)

@@ -110,8 +110,6 @@ class LineCodec(Codec[bytes]):
         Raises:
             EncodeError: as :meth:`encode`.
         """
-        if len(messages) == 1:
-            return self.encode(messages[0])
         delimiter = self.delimiter
         lines = delimiter.join([*messages, b""])
         # A longer delimiter may arise across a seam, where counting does not see it.

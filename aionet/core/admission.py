@@ -18,7 +18,7 @@ except ImportError:  # Windows
 __all__ = ["Admission", "DescriptorBudget", "Waiting", "address_key", "descriptor_budget"]
 
 MAX_BACKLOG: Final = 4096
-_LOOPBACK: Final = ("127.", "::1", "::ffff:127.")
+_LOOPBACK: Final = ("127.", "::ffff:127.")  # and ::1, which begins other addresses as well
 
 
 class Waiting(Protocol):
@@ -97,10 +97,8 @@ class Admission:
 
 def address_key(peer: Address) -> Hashable:
     """What one address is counted by; ``None`` for those that are not: loopback, Unix sockets."""
-    if not isinstance(peer, tuple) or not peer or str(peer[0]).startswith(_LOOPBACK):
-        return None
-    host: Hashable = peer[0]
-    return host
+    host = str(peer[0]) if isinstance(peer, tuple) and peer else None
+    return None if host is None or host == "::1" or host.startswith(_LOOPBACK) else host
 
 
 @dataclass(frozen=True, slots=True)

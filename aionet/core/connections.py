@@ -77,7 +77,7 @@ class _SharedBuffer(asyncio.BufferedProtocol):
         return buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(self.get_buffer(0)[:nbytes]))
+        self.data_received(bytes(self._context.shared.buffer[:nbytes]))  # type: ignore[index]  # get_buffer gave it
 
     def data_received(self, data: bytes) -> None:
         raise NotImplementedError

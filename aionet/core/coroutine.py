@@ -108,7 +108,7 @@ class CoroutineConnection(StreamConnection[M]):
         message = self._inbox.popleft()
         if not self._inbox:
             self._inbox_mark = self.bytes_received
-            if self._held & BY_INBOX and self._fault is None:
+            if self._held & BY_INBOX and not self._ended:
                 self._release(BY_INBOX)
         return message
 
@@ -176,21 +176,31 @@ class CoroutineConnection(StreamConnection[M]):
             return
         if self._eof:
             super()._end_of_messages()
-        else:
-            self._call("on_drain", self._context.on_drain, self)
+        drained = False
         while not self._held & CLOSING:  # on_eof or on_drain keep it open: it lives until somebody closes it
-            await self._wait()
+            if self._reason is CloseReason.SHUTDOWN and not drained:
+                drained = True
+                self._call("on_drain", self._context.on_drain, self)
+            else:
+                await self._wait()
 
     def close(self) -> None:
-        unread = bool(self._inbox or self._held)  # held: not read for a while, who knows what has come
+        super().close()
         self._inbox.clear()
-        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=unread)
+
+    def _unread(self, transport: asyncio.Transport) -> bool:
+        return bool(self._inbox) or super()._unread(transport)
 
     def drain(self) -> None:
         """The stream ends for the coroutine once it has taken what had come; then it may say goodbye."""
-        if not self._held & CLOSING and not self._ended:
-            if self._reason is None:
-                self._reason = CloseReason.SHUTDOWN
+        if self._held & CLOSING or self._fault is not None:
+            return
+        if self._ended and self._context.style is StreamStyle.COROUTINE:
+            return  # it has met the end of its stream already
+        if self._reason is None:
+            self._reason = CloseReason.SHUTDOWN
+        self._wake()  # async on_message: a handler that stayed open behind on_eof
+        if not self._ended:
             self._ended = True
             self._hold(BY_INBOX)
             self._wake_receiver()

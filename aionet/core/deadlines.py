@@ -11,7 +11,7 @@ import asyncio
 import math
 from typing import Protocol
 
-__all__ = ["Deadlines", "Watched"]
+__all__ = ["Deadlines", "Watched", "resolution"]
 
 
 class Watched(Protocol):
@@ -28,8 +28,8 @@ class Deadlines:
     """One timer, many deadlines.
 
     Attributes:
-        now: The loop's time at the last tick, seconds: at most ``resolution`` old while anybody waits. Cheap enough
-            to be read for every chunk.
+        now: The loop's time at the next tick, seconds: at most ``resolution`` ahead while anybody waits, so that what
+            is counted from it ends a little late and never early. Cheap enough to be read for every chunk.
     """
 
     __slots__ = ("_buckets", "_handle", "_loop", "_next", "_resolution", "now")
@@ -40,7 +40,7 @@ class Deadlines:
         self._buckets: dict[int, set[Watched]] = {}
         self._handle: asyncio.TimerHandle | None = None
         self._next = 0
-        self.now = loop.time()
+        self.now = loop.time() + resolution
 
     def watch(self, item: Watched, when: float) -> None:
         """Look at ``item`` once ``when`` (loop time) has passed; moves it if it was waiting already.
@@ -51,8 +51,8 @@ class Deadlines:
         if when == math.inf:
             return
         if self._handle is None:
-            self.now = self._loop.time()
-            self._next = int(self.now / self._resolution) + 1
+            self._next = int(self._loop.time() / self._resolution) + 1
+            self.now = self._next * self._resolution
             self._arm()
         item.due = max(int(when / self._resolution) + 1, self._next)
         bucket = self._buckets.get(item.due)
@@ -82,10 +82,12 @@ class Deadlines:
         self._handle = self._loop.call_at(self._next * self._resolution, self._tick)
 
     def _tick(self) -> None:
-        self.now = now = self._loop.time()
-        current = int(now / self._resolution)
+        # A timer may fire a clock's resolution early, and n * r / r be less than n: this tick has come all the same.
+        now = max(self._loop.time(), self._next * self._resolution)
+        current = max(int(now / self._resolution), self._next)
         # Whoever watches anew from here on, even overdue, waits for the next tick: this loop must end.
         first, self._next = self._next, current + 1
+        self.now = self._next * self._resolution
         for tick in range(first, current + 1):
             for item in self._buckets.pop(tick, ()):
                 if item.due != tick:
@@ -97,3 +99,8 @@ class Deadlines:
         self._handle = None
         if self._buckets:
             self._arm()
+
+
+def resolution(shortest: float) -> float:
+    """The tick, seconds, that keeps the promise of :class:`~aionet.Timeouts` where this is the shortest deadline."""
+    return min(max(shortest / 8, 0.01), 0.25)

@@ -7,8 +7,11 @@ have come together. Then it is the transport's buffer that counts: above ``high_
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import errno
+import socket
+import struct
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
 import anyio
@@ -19,7 +22,7 @@ from .context import StreamContext
 from .loop import LoopShared
 from .tls import tls_facts
 
-__all__ = ["CLOSING", "Membership", "OutboundConnection", "nowhere"]
+__all__ = ["CLOSING", "Membership", "OutboundConnection", "nowhere", "reason_of"]
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -28,6 +31,9 @@ _JOIN: Final = b"".join  # of a single item it is that item, not a copy
 
 FLUSH_AT: Final = 64 * 1024
 """Bytes of encoded output at which it leaves before its chunk, or its tick, is done."""
+
+_RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 CLOSING: Final = 1
 """The bit of ``_held`` that says: closed, or about to be."""
@@ -107,18 +113,23 @@ class OutboundConnection(Connection[M]):
     # ---- writing -------------------------------------------------------------------------------
 
     def write(self, message: M) -> None:
+        data: Any  # bytes, encoded or to be encoded
         if self._batching and type(message) is bytes:  # others are mutable: encoded, and so copied, at once
-            self._out.append(message)
-            self._room -= len(message)  # type: ignore[arg-type]  # batching codecs' messages are bytes
-            if self._room < 0:
-                self._flush()
+            data = message
+        elif self._corked and not self._batching:
+            data = self._encode(message)
         else:
             self.write_encoded(self._encode(message))
+            return
+        self._out.append(data)
+        self._room -= len(data)
+        if self._room < 0:
+            self._flush()
 
     def write_encoded(self, data: bytes) -> None:
         if self._corked:
-            if self._batching:
-                self._end_batch(self._batching)
+            if self._batching and not self._end_batch():
+                return
             self._out.append(data)
             self._room -= len(data)
             if self._room < 0:
@@ -141,37 +152,47 @@ class OutboundConnection(Connection[M]):
 
     def flush_tick(self) -> None:
         self._dirty = False
-        if self._out and not self._lost:
+        if self._out and not self._held & CLOSING:
             self._flush()
 
-    def _end_batch(self, encode_batch: Callable[[list[Any]], bytes]) -> None:
-        """Encode what is batched; the rest of the chunk is encoded message by message."""
-        self._batching = None
+    def _end_batch(self) -> bool:
+        """Encode what is batched; the rest of the chunk is encoded message by message. False: it cannot be."""
+        encode_batch, self._batching = self._batching, None
         batch, self._out = self._out, []
-        if batch:
+        if batch and encode_batch is not None:
             try:
                 self._out.append(encode_batch(batch))
-            except Exception:
-                self._send_good(batch)
-                raise
+            except Exception as exc:
+                self._give_up(batch, exc)
+                return False
+        return True
 
-    def _send_good(self, batch: list[Any]) -> None:
-        """One of the batch cannot be encoded: send what was written before it."""
+    def _give_up(self, batch: list[Any], exc: Exception) -> None:
+        """One of a batch cannot be encoded: what was written before it leaves, and the connection ends.
+
+        Nothing is raised: whoever called may have written something else, and what followed in the batch is lost.
+        """
+        self._batching = None
         good: list[bytes] = []
-        with contextlib.suppress(Exception):  # the caller raises it
+        with suppress(Exception):
             good.extend(map(self._encode, batch))  # keeps what came before the one that raises
         if good:
             self.messages_sent += len(good)
             self.send_now(b"".join(good))
+        self._fail("write", exc)
+
+    def _fail(self, where: str, exc: BaseException) -> None:
+        """Report the user's exception and end the connection for it."""
+        raise NotImplementedError
 
     def _flush(self) -> None:
         out, self._out = self._out, []
         self._room = FLUSH_AT
         try:
             data = (self._batching or _JOIN)(out)
-        except Exception:
-            self._send_good(out)
-            raise
+        except Exception as exc:
+            self._give_up(out, exc)
+            return
         self.messages_sent += len(out)
         if self._congested and self._too_far_behind(len(data)):
             return
@@ -325,6 +346,13 @@ class OutboundConnection(Connection[M]):
     def codec(self) -> Codec[M]:
         return self._codec
 
+    def _reset_when_closed(self) -> None:
+        """Let the peer see a reset (SO_LINGER of 0 seconds), not an end that looks as if all had been said."""
+        sock = self._extra("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            with suppress(OSError):  # the network was faster
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+
     def fileno(self) -> int:
         sock = None if self._lost else self._extra("socket")
         return -1 if sock is None else int(sock.fileno())
@@ -332,3 +360,12 @@ class OutboundConnection(Connection[M]):
 
 def nowhere(data: bytes) -> None:
     """Where bytes go that are written after ``send_eof``."""
+
+
+def reason_of(exc: BaseException | None) -> CloseReason:
+    """Why a transport ended that nobody here has closed."""
+    if exc is None:
+        return CloseReason.PEER_CLOSED
+    if isinstance(exc, OSError) and exc.errno in _RESETS:
+        return CloseReason.PEER_RESET
+    return CloseReason.TRANSPORT_ERROR

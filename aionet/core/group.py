@@ -20,20 +20,21 @@ from ..limits import MIB
 from .loop import LoopShared
 from .stream import StreamConnection
 
-__all__ = ["Group", "Policy"]
+__all__ = ["Group", "SlowConsumerPolicy"]
 
 M = TypeVar("M")
 
-Policy = Literal["disconnect", "drop_oldest", "drop_newest"]
+SlowConsumerPolicy = Literal["disconnect", "drop_oldest", "drop_newest"]
 REPORT_EVERY: Final = 1.0
 
 
 class _Lane(Generic[M]):
     """The members whose codecs encode alike, and what this tick has for them."""
 
-    __slots__ = ("lagging", "members", "pending", "settled")
+    __slots__ = ("key", "lagging", "members", "pending", "settled")
 
-    def __init__(self) -> None:
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
         self.members: dict[StreamConnection[M], None] = {}  # a set that keeps its order: nobody is always last
         self.pending: list[bytes] = []
         self.settled: dict[StreamConnection[M], int] = {}  # members that already have, or do not want, pending[:n]
@@ -63,18 +64,19 @@ class Group(Generic[M]):
         max_backlog: Bytes kept for such a member under a dropping policy, beside what its transport already holds.
 
     Messages of one group reach a member in the order of :meth:`broadcast`, and in order with what is written to that
-    member itself. All members must belong to one event loop; call it only from there.
+    member itself; but what a dropping policy keeps back for a member comes behind what is written to that one
+    meanwhile, which is never dropped. All members must belong to one event loop; call it only from there.
 
     Raises:
         ConfigError: an unknown policy, or a backlog that is not positive.
     """
 
-    def __init__(self, *, policy: Policy = "disconnect", max_backlog: int = MIB) -> None:
-        if policy not in get_args(Policy):
-            raise ConfigError(f"unknown policy {policy!r}", hint=f"one of {', '.join(get_args(Policy))}")
+    def __init__(self, *, policy: SlowConsumerPolicy = "disconnect", max_backlog: int = MIB) -> None:
+        if policy not in get_args(SlowConsumerPolicy):
+            raise ConfigError(f"unknown policy {policy!r}", hint=f"one of {', '.join(get_args(SlowConsumerPolicy))}")
         if max_backlog < 1:
             raise ConfigError(f"max_backlog must be at least 1 byte, not {max_backlog}")
-        self.policy: Policy = policy
+        self.policy: SlowConsumerPolicy = policy
         self.max_backlog = max_backlog
         self.dropped = 0
         """Messages dropped by policy since the group was made, one for each member that lost one."""
@@ -99,7 +101,7 @@ class Group(Generic[M]):
         key = conn.encoding_key
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane()
+            lane = self._lanes[key] = _Lane(key)
         lane.members[conn] = None
         self._lane_of[conn] = lane
         if lane.pending:
@@ -107,15 +109,23 @@ class Group(Generic[M]):
         conn.join(self)
 
     def discard(self, conn: Connection[M]) -> None:
-        """End the membership, if there is one. What was broadcast before still goes out."""
+        """End the membership, if there is one. What was broadcast before still goes out.
+
+        What a dropping policy keeps for a member that does not keep up is dropped, and counted.
+        """
         lane = self._lane_of.pop(conn, None)  # type: ignore[call-overload]
         if lane is None:
             return
         assert isinstance(conn, StreamConnection)
         self._settle(lane, conn)
         lane.settled.pop(conn, None)
-        lane.lagging.pop(conn, None)
+        backlog = lane.lagging.pop(conn, None)
+        if backlog is not None:
+            self._drop(conn, backlog, until=0)
+            self._report(conn, backlog)
         del lane.members[conn]
+        if not lane.members:
+            del self._lanes[lane.key]  # the key may be of this connection alone
         conn.leave(self)
 
     def broadcast(self, message: M, exclude: Connection[M] | None = None) -> None:
@@ -126,9 +136,7 @@ class Group(Generic[M]):
         """
         if not self._lane_of:
             return
-        encoded = [
-            (lane, next(iter(lane.members)).codec.encode(message)) for lane in self._lanes.values() if lane.members
-        ]
+        encoded = [(lane, next(iter(lane.members)).codec.encode(message)) for lane in self._lanes.values()]
         excluded = self._lane_of.get(exclude) if exclude is not None else None  # type: ignore[call-overload]
         for lane, data in encoded:
             lane.pending.append(data)
@@ -161,7 +169,7 @@ class Group(Generic[M]):
 
     def settle_all(self) -> None:
         """Give all members what is pending, without sending: another group is about to speak, and order matters."""
-        for lane in self._lanes.values():
+        for lane in list(self._lanes.values()):
             if lane.pending:
                 for conn in list(lane.members):
                     self._settle(lane, conn)
@@ -174,19 +182,24 @@ class Group(Generic[M]):
         if not self._dirty:
             return
         self._dirty = False
-        for lane in self._lanes.values():
+        for lane in list(self._lanes.values()):
             if lane.pending:
                 self._flush(lane)
 
     def member_writable(self, conn: StreamConnection[M]) -> None:
         """``conn`` keeps up again: what was kept for it goes first."""
         lane = self._lane_of.get(conn)
-        backlog = lane.lagging.pop(conn, None) if lane is not None else None
-        if backlog is None:
+        backlog = lane.lagging.get(conn) if lane is not None else None
+        if lane is None or backlog is None:
             return
-        self._report(conn, backlog)
-        for data in backlog.messages:
+        # As much as it takes: all of it at once could be more than max_outbound, and close it.
+        while backlog.messages and conn.writable:
+            data = backlog.messages.popleft()
+            backlog.size -= len(data)
             conn.enqueue(data)
+        if not backlog.messages:
+            del lane.lagging[conn]
+            self._report(conn, backlog)
 
     # ---- inside --------------------------------------------------------------------------------
 
@@ -216,24 +229,25 @@ class Group(Generic[M]):
 
     def _give(self, lane: _Lane[M], conn: StreamConnection[M], messages: list[bytes]) -> None:
         """The longer way: behind what the member is already owed."""
-        if conn.closing:
-            return
-        if self.policy == "disconnect" or (conn.writable and conn not in lane.lagging):
-            for data in messages:
-                conn.enqueue(data)
-            return
         backlog = lane.lagging.get(conn)
-        if backlog is None:
-            backlog = lane.lagging[conn] = _Backlog()
         for data in messages:
-            self._keep(conn, backlog, data)
-        if backlog.dropped and asyncio.get_running_loop().time() - backlog.reported_at >= REPORT_EVERY:
+            if conn.closing:
+                return
+            if backlog is None:
+                if self.policy == "disconnect" or conn.writable:
+                    conn.enqueue(data)
+                    continue
+                backlog = lane.lagging[conn] = _Backlog()
+            backlog.messages.append(data)
+            backlog.size += len(data)
+            if backlog.size > self.max_backlog:
+                self._drop(conn, backlog, until=self.max_backlog)
+        if backlog is not None and asyncio.get_running_loop().time() - backlog.reported_at >= REPORT_EVERY:
             self._report(conn, backlog)
 
-    def _keep(self, conn: StreamConnection[M], backlog: _Backlog, data: bytes) -> None:
-        backlog.messages.append(data)
-        backlog.size += len(data)
-        while backlog.size > self.max_backlog:
+    def _drop(self, conn: StreamConnection[M], backlog: _Backlog, until: int) -> None:
+        """Drop messages by the policy, until no more than ``until`` bytes are kept."""
+        while backlog.size > until:
             lost = backlog.messages.popleft() if self.policy == "drop_oldest" else backlog.messages.pop()
             backlog.size -= len(lost)
             backlog.dropped += 1

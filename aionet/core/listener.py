@@ -166,6 +166,8 @@ class StreamListener:
         """A connection has left."""
         while self._parked and not self._admission.full:
             conn = self._parked.popleft()
+            if conn.closing:  # it waited too long, and is about to be gone
+                continue
             peer = conn.peername
             if self._admission.crowded(address_key(peer)):
                 self._refuse(conn, peer)

@@ -8,7 +8,6 @@ one class for each style, chosen at registration, so that a style costs nothing 
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Callable, Hashable
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar, cast
@@ -17,7 +16,7 @@ from ..errors import ProtocolError
 from ..events import CloseReason, ConnectionClosed, ConnectionOpened, HandlerFailed
 from ..handler import Connection
 from .context import StreamContext
-from .flow import CLOSING, OutboundConnection, nowhere
+from .flow import CLOSING, OutboundConnection, nowhere, reason_of
 
 __all__ = ["StreamConnection"]
 
@@ -27,8 +26,6 @@ M = TypeVar("M")
 BY_HANDLER: Final = 2  # pause_reading()
 BY_OUTPUT: Final = 4  # the peer does not read our answers, so we do not read its questions
 BY_INBOX: Final = 8  # a coroutine lags behind
-
-_RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
 
 
 class StreamConnection(OutboundConnection[M]):
@@ -41,6 +38,7 @@ class StreamConnection(OutboundConnection[M]):
         "_begun",
         "_close_by",
         "_eof",
+        "_eof_told",
         "_feed",
         "_on_message",
         "_partial_at",
@@ -59,7 +57,7 @@ class StreamConnection(OutboundConnection[M]):
         self._on_message: Callable[[Connection[M], Any], Any] = context.on_message
         self._stash: list[M] | None = None  # received, held back
         self._begun = False
-        self._eof = False
+        self._eof = self._eof_told = False
         self._state: Any = None
         self._partial_at = self._taken_at = self._close_by = 0.0
         self._taken = -1
@@ -119,8 +117,7 @@ class StreamConnection(OutboundConnection[M]):
     def eof_received(self) -> bool:
         self._eof = True
         if self._held & CLOSING:
-            self._close_transport()
-            return False
+            return False  # the transport closes
         if self._codec.fault is None:
             try:
                 messages = self._codec.feed_eof()
@@ -152,7 +149,7 @@ class StreamConnection(OutboundConnection[M]):
                 context.door.leave_early(self)
             return
         if self._reason is None:
-            self._reason, self._exc = _reason_of(exc), exc
+            self._reason, self._exc = reason_of(exc), exc
         for group in tuple(self._groups or ()):
             group.discard(self)
         self._wake()
@@ -245,7 +242,8 @@ class StreamConnection(OutboundConnection[M]):
                 transport.pause_reading()
 
     def _end_of_messages(self) -> None:
-        if not self._held & CLOSING:
+        if not self._held & CLOSING and not self._eof_told:
+            self._eof_told = True
             if self._reason is None and self._context.half_close is False:
                 self._reason = CloseReason.PEER_CLOSED
             self._call("on_eof", self._context.on_eof, self)
@@ -276,7 +274,7 @@ class StreamConnection(OutboundConnection[M]):
 
     def _fail(self, where: str, exc: BaseException) -> None:
         self._report(where, exc)
-        self._close(CloseReason.HANDLER_ERROR, exc, linger=bool(self._held))
+        self._close(CloseReason.HANDLER_ERROR, exc)
 
     def _report(self, where: str, exc: BaseException) -> None:
         self._context.events.emit(HandlerFailed(self._context.name, self.peername, where, exc))
@@ -284,7 +282,7 @@ class StreamConnection(OutboundConnection[M]):
     # ---- ending --------------------------------------------------------------------------------
 
     def close(self) -> None:
-        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED, None, linger=bool(self._held))
+        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED)
 
     def abort(self, reason: CloseReason = CloseReason.LOCAL_CLOSED) -> None:
         self._held |= CLOSING
@@ -296,12 +294,13 @@ class StreamConnection(OutboundConnection[M]):
             self._reason = reason
         self._wake()
         if self._transport is not None and not self._lost:
+            self._reset_when_closed()
             self._transport.abort()
 
-    def _close(self, reason: CloseReason, exc: BaseException | None, *, linger: bool) -> None:
+    def _close(self, reason: CloseReason, exc: BaseException | None = None, *, linger: bool = False) -> None:
         if self._held & CLOSING:
             return
-        if self._reason is None:
+        if self._reason is None or reason is CloseReason.HANDLER_ERROR:  # else: drain() has said why already
             self._reason, self._exc = reason, exc
         if self._groups:
             for group in self._groups:
@@ -310,43 +309,36 @@ class StreamConnection(OutboundConnection[M]):
         if transport is None or self._lost:
             self._held |= CLOSING
             return
-        self._flush_last()
-        if self._held & CLOSING:  # the flush found a slow consumer
+        if self._out:
+            self._flush()
+        self._corked = False
+        self._batching = None
+        if self._held & CLOSING:  # the flush found a slow consumer, or what cannot be encoded
             return
-        was_held, self._held = self._held, CLOSING
+        linger = linger or self._unread(transport)
+        self._held = CLOSING
         self._stash = None
         self._wake()
-        deadlines = self._context.deadlines
+        self._taken = self.bytes_sent - transport.get_write_buffer_size()
+        now = self._context.loop.time()
         timeouts = self._context.timeouts
         if linger and not self._eof and self._context.half_close and not transport.is_closing():
             # Closing with unread input resets the connection and destroys our last words on their way: so say that
             # nothing more will come, and throw away what still comes, until the peer closes too (cf. nginx's
             # lingering_close).
             self._feed = _discard
-            self._close_by = deadlines.now + timeouts.linger
+            self._close_by = now + timeouts.linger
             if self._transport_write is not nowhere:
                 transport.write_eof()
-            if was_held:
-                self._read(True)
+            self._read(True)
         else:
-            self._close_by = deadlines.now + timeouts.send
+            self._close_by = now + timeouts.send
             transport.close()
-        deadlines.watch(self, self._close_by)
+        self._context.deadlines.watch(self, self._close_by)
 
-    def _flush_last(self) -> None:
-        """Send what waits before closing. A batch that cannot be encoded is the handler's failure."""
-        try:
-            if self._out:
-                self._flush()
-        except Exception as exc:
-            self._report("write", exc)
-            self._reason, self._exc = CloseReason.HANDLER_ERROR, exc
-        self._corked = False
-        self._batching = None
-
-    def _close_transport(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
+    def _unread(self, transport: asyncio.Transport) -> bool:
+        """Whether the peer may have sent what nobody has read: where reading is paused, the kernel may hold some."""
+        return bool(self._stash) or not transport.is_reading()
 
     def _finish(self) -> None:
         """Gone: tell the handler, once, and whoever listens."""
@@ -387,36 +379,46 @@ class StreamConnection(OutboundConnection[M]):
             transport.abort()
             return None
         first = not self.messages_received
-        if not self._partial_at and self._codec.buffered:
-            self._partial_at = now  # left over behind a complete message: counted from when it is first seen
-        if (first or self._codec.buffered) and not self._held:
-            since = now - self._partial_at
-            if since >= (timeouts.first_message if first else timeouts.message):
-                self._close(CloseReason.MESSAGE_TIMEOUT, None, linger=False)
+        partial = first or self._codec.buffered
+        if partial and not self._partial_at:
+            self._partial_at = self._heard_at  # left over behind a complete message: it came no later than that
+        again = min(now + self._context.check_interval, self._heard_at + timeouts.idle)
+        if partial and not self._held:
+            due = self._partial_at + (timeouts.first_message if first else timeouts.message)
+            if now >= due:
+                self._close(CloseReason.MESSAGE_TIMEOUT)
                 return self._close_by
+            again = min(again, due)
         waiting = transport.get_write_buffer_size()
         taken = self.bytes_sent - waiting
-        if not waiting or taken != self._taken:
+        if not waiting:
+            self._taken = -1
+        elif taken != self._taken:  # also when it is first seen waiting
             self._taken, self._taken_at = taken, now
-        elif now - self._taken_at >= timeouts.send:
+        elif now >= self._taken_at + timeouts.send:
             self.abort(CloseReason.SLOW_CONSUMER)
             return None
-        if now - self._heard_at >= timeouts.idle:
-            self._close(CloseReason.IDLE_TIMEOUT, None, linger=False)
+        else:
+            again = min(again, self._taken_at + timeouts.send)
+        if now >= self._heard_at + timeouts.idle:
+            self._close(CloseReason.IDLE_TIMEOUT)
             return self._close_by
-        return now + self._context.check_interval
+        return again
 
     async def send_eof(self) -> None:
+        if self._transport_write is nowhere and not self._held & CLOSING:
+            return
         self._check_open()
         if not self._context.half_close:
             self.close()
             return
+        for group in tuple(self._groups or ()):
+            group.discard(self)  # gives it what was said so far; more it cannot be told
         if self._out:
             self._flush()
+        self._transport_write = nowhere
         assert self._transport is not None
-        if self._transport_write is not nowhere:
-            self._transport_write = nowhere
-            self._transport.write_eof()
+        self._transport.write_eof()
 
     async def receive(self) -> M:
         raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")
@@ -446,11 +448,3 @@ class StreamConnection(OutboundConnection[M]):
 
 def _discard(data: bytes) -> list[Any]:
     return []
-
-
-def _reason_of(exc: BaseException | None) -> CloseReason:
-    if exc is None:
-        return CloseReason.PEER_CLOSED
-    if isinstance(exc, OSError) and exc.errno in _RESETS:
-        return CloseReason.PEER_RESET
-    return CloseReason.TRANSPORT_ERROR

@@ -1,5 +1,15 @@
-"""What a protocol's own tests can use. Built on aionet's public names only."""
+"""What a protocol's own tests can use: nothing here needs a network or waits for real time."""
 
+from .clock import VirtualClockLoop
 from .codecs import CodecVerificationError, verify_codec
+from .harness import HandlerHarness, MemoryPeer
+from .memory import MemoryTransport
 
-__all__ = ["CodecVerificationError", "verify_codec"]
+__all__ = [
+    "CodecVerificationError",
+    "HandlerHarness",
+    "MemoryPeer",
+    "MemoryTransport",
+    "VirtualClockLoop",
+    "verify_codec",
+]

@@ -49,12 +49,11 @@ async def test_awaited_it_is_the_callers_to_close() -> None:
 
 
 async def test_the_end_of_the_server_is_the_end_of_the_stream() -> None:
-    async with serving(Recorder()) as (server, place):
-        async with connect(place, codec=LineCodec()) as conn:
-            await conn.send(b"hello")
-            assert await conn.receive() == b"HELLO"
-            await server.drain()
-            assert [message async for message in conn] == []
+    async with serving(Recorder()) as (server, place), connect(place, codec=LineCodec()) as conn:
+        await conn.send(b"hello")
+        assert await conn.receive() == b"HELLO"
+        await server.drain()
+        assert [message async for message in conn] == []
 
 
 async def test_two_at_once_keep_apart_and_a_codec_is_cloned() -> None:
@@ -63,12 +62,15 @@ async def test_two_at_once_keep_apart_and_a_codec_is_cloned() -> None:
             await conn.send(message)
 
     codec = LengthPrefixCodec()
-    async with serving(echo, route={"codec": codec}) as (_, place):
-        async with connect(place, codec=codec) as one, connect(place, codec=codec) as two:
-            await one.send(b"1" * 50_000)
-            await two.send(b"2")
-            assert await two.receive() == b"2"
-            assert await one.receive() == b"1" * 50_000
+    async with (
+        serving(echo, route={"codec": codec}) as (_, place),
+        connect(place, codec=codec) as one,
+        connect(place, codec=codec) as two,
+    ):
+        await one.send(b"1" * 50_000)
+        await two.send(b"2")
+        assert await two.receive() == b"2"
+        assert await one.receive() == b"1" * 50_000
 
 
 def test_what_does_not_parse_is_refused_at_the_call() -> None:

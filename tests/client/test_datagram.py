@@ -51,7 +51,7 @@ async def test_what_is_no_peer(endpoint: str) -> None:
 
 
 async def test_a_name_that_does_not_resolve() -> None:
-    with pytest.raises(ConnectError, match="cannot reach udp://no.such.name.invalid:7: "):
+    with pytest.raises(ConnectError, match=r"cannot reach udp://no.such.name.invalid:7: "):
         await open_datagram("udp://no.such.name.invalid:7")
     with pytest.raises(EndpointError, match="no scheme"):
         open_datagram("127.0.0.1:7")

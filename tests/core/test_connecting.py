@@ -79,7 +79,7 @@ async def test_an_address_that_refuses_costs_nothing(monkeypatch: pytest.MonkeyP
 
 async def test_when_all_fail_the_first_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     resolve_to(monkeypatch, refusing(), refusing())
-    with pytest.raises(ConnectError, match="cannot reach tcp://some.example.com:7: connection refused") as caught:
+    with pytest.raises(ConnectError, match=r"cannot reach tcp://some.example.com:7: connection refused") as caught:
         await connect("tcp://some.example.com:7")
     assert caught.value.hint == "nobody listens there: is the server running, and is the port right?"
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)
@@ -89,20 +89,21 @@ async def test_when_all_fail_the_first_says_why(monkeypatch: pytest.MonkeyPatch)
 def test_families_take_turns() -> None:
     six, four = socket.AF_INET6, socket.AF_INET
     targets: list[Any] = [(six, 1), (six, 2), (six, 3), (four, 4)]
-    assert [address for _, address in connecting._interleaved(targets)] == [1, 4, 2, 3]
+    order: list[Any] = [address for _, address in connecting._interleaved(targets)]
+    assert order == [1, 4, 2, 3]
 
 
 async def test_no_answer_in_time() -> None:
     with blackhole() as silent:
         before = descriptors()
-        with pytest.raises(ConnectTimeout, match="no answer within 0.05 s") as caught:
+        with pytest.raises(ConnectTimeout, match=r"no answer within 0.05 s") as caught:
             await connect(f"tcp://127.0.0.1:{silent}", timeout=0.05)
         assert isinstance(caught.value, TimeoutError)
         await eventually(lambda: descriptors() == before)
 
 
 async def test_a_name_that_does_not_resolve() -> None:
-    with pytest.raises(ConnectError, match="cannot reach tcp://no.such.name.invalid:7: ") as caught:
+    with pytest.raises(ConnectError, match=r"cannot reach tcp://no.such.name.invalid:7: ") as caught:
         await connect("tcp://no.such.name.invalid:7")
     assert isinstance(caught.value.__cause__, (socket.gaierror, UnicodeError))
     with pytest.raises(ConnectError, match="cannot reach "):
@@ -130,13 +131,12 @@ async def test_what_cannot_be_connected_to(endpoint: str, error: type[AionetErro
 
 async def test_unix_and_ipv6(tmp_path: Path) -> None:
     for endpoint in (f"unix://{tmp_path}/a.sock", "tcp://[::1]:0", "tcp://localhost:0"):
-        async with serving(Recorder(), endpoint) as (_, place):
-            async with connect(place, codec=LineCodec()) as conn:
-                await conn.send(b"hello")
-                assert await conn.receive() == b"HELLO"
-                await conn.send_eof()
-                with pytest.raises(anyio.EndOfStream):
-                    await conn.receive()
+        async with serving(Recorder(), endpoint) as (_, place), connect(place, codec=LineCodec()) as conn:
+            await conn.send(b"hello")
+            assert await conn.receive() == b"HELLO"
+            await conn.send_eof()
+            with pytest.raises(anyio.EndOfStream):
+                await conn.receive()
 
 
 async def test_a_unix_server_with_a_full_queue_is_waited_for(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ async def test_cancelled_at_any_stage_nothing_is_left(
             await eventually(lambda: not server.connections and descriptors() <= before)
 
 
-# ---- TLS -------------------------------------------------------------------------------------------------------------
+# ---- TLS -----------------------------------------------------------------------------------------
 
 
 async def test_certificate_and_name_are_verified_unless_told_otherwise(tls_files: TLSFiles) -> None:
@@ -248,20 +248,20 @@ async def test_a_context_of_ones_own(tls_files: TLSFiles) -> None:
         async with connect(place.location, ssl_context=context, codec=LineCodec()) as conn:
             await conn.send(b"hello")
             assert await conn.receive() == b"HELLO"
-        with pytest.raises(TLSConfigError, match="True is no ssl.SSLContext"):
+        with pytest.raises(TLSConfigError, match=r"True is no ssl.SSLContext"):
             await connect(place.location, ssl_context=True)
 
 
 async def test_a_peer_that_does_not_speak_tls() -> None:
     async with serving(Recorder()) as (_, place):
-        with pytest.raises(ConnectTimeout, match="no answer within 0.1 s"):  # both wait for the other
+        with pytest.raises(ConnectTimeout, match=r"no answer within 0.1 s"):  # both wait for the other
             await connect(f"tls://127.0.0.1:{place.port}?verify=0", timeout=0.1)
 
     async def hangs_up(conn: Any) -> None:
         await conn.receive()
 
     async with serving(hangs_up) as (_, place):
-        with pytest.raises(ConnectError, match="tls://127.0.0.1:.*the peer closed during the TLS handshake"):
+        with pytest.raises(ConnectError, match=r"tls://127.0.0.1:.*the peer closed during the TLS handshake"):
             await connect(f"tls://127.0.0.1:{place.port}?verify=0")
 
     async def greeter(conn: Any) -> None:
@@ -282,8 +282,8 @@ async def test_a_peer_that_says_nothing(first: str) -> None:
     async with serving(silent) as (_, place):
         where = f"tls://127.0.0.1:{place.port}?verify=0"
         if first == "connect":
-            with pytest.raises(ConnectTimeout, match="no answer within 0.05 s"):
+            with pytest.raises(ConnectTimeout, match=r"no answer within 0.05 s"):
                 await connect(where, timeout=0.05)
         else:
-            with pytest.raises(ConnectTimeout, match="the TLS handshake took longer than 0.05 s"):
+            with pytest.raises(ConnectTimeout, match=r"the TLS handshake took longer than 0.05 s"):
                 await connect(where, timeout=5, timeouts=Timeouts(handshake=0.05))

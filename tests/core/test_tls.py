@@ -46,7 +46,7 @@ class Facts(Recorder):
         self.facts.append(conn.tls)
 
 
-# ---- what is agreed on -------------------------------------------------------------------------------------------------
+# ---- what is agreed on ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -72,7 +72,7 @@ async def test_old_versions_are_refused(tls_files: TLSFiles) -> None:
     async with serving(handler, listening(tls_files)) as (_, place):
         context = trusting(tls_files)
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
             context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await opened(place, context)
@@ -103,7 +103,7 @@ async def test_a_context_of_ones_own_and_its_alpn(tls_files: TLSFiles) -> None:
         writer.close()
 
 
-# ---- client certificates -------------------------------------------------------------------------------------------------
+# ---- client certificates -------------------------------------------------------------------------
 
 
 async def test_client_certificates(tls_files: TLSFiles) -> None:
@@ -126,7 +126,7 @@ async def test_client_certificates(tls_files: TLSFiles) -> None:
         assert len(handler.facts) == 1
 
 
-# ---- files ---------------------------------------------------------------------------------------------------------------
+# ---- files ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ async def test_an_expired_certificate(tls_files: TLSFiles, tmp_path: Path) -> No
             await connect(f"{place.location}?ca={tmp_path}/ca.pem")
 
 
-# ---- peers that do not shake hands -----------------------------------------------------------------------------------------
+# ---- peers that do not shake hands ---------------------------------------------------------------
 
 
 async def test_plain_words_on_a_tls_port_are_nobodys_business(tls_files: TLSFiles) -> None:
@@ -236,7 +236,7 @@ async def test_a_reset_in_the_handshake(tls_files: TLSFiles) -> None:
         writer.close()
 
 
-# ---- the end of a TLS stream ---------------------------------------------------------------------------------------------
+# ---- the end of a TLS stream ---------------------------------------------------------------------
 
 
 class SaysGoodbye(StreamHandler[bytes]):
@@ -292,8 +292,7 @@ async def test_a_coroutine_hears_all_that_was_said_before_the_end(tls_files: TLS
     said: list[bytes] = []
 
     async def listens(conn: Connection[bytes]) -> None:
-        async for line in conn:
-            said.append(line)
+        said.extend([line async for line in conn])
         with contextlib.suppress(Exception):
             await conn.send(b"too late")
 
@@ -313,7 +312,7 @@ async def test_draining_closes_tls_in_good_order(tls_files: TLSFiles) -> None:
         assert (await drain).cut == ()
 
 
-# ---- a client nobody here wrote ------------------------------------------------------------------------------------------
+# ---- a client nobody here wrote ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import anyio
 
-from ... import CloseReason, Connection, Group, StreamHandler, Timeouts
+from ... import CloseReason, Connection, Group, SlowConsumerPolicy, StreamHandler, Timeouts
 from ...errors import ConfigError, FrameTooLarge, ProtocolError
 from .names import NameRefused, name_keys, parse_name
 from .text import decode, strip_telnet, visible
 from .wire import JOINED, MAX_LINE, PROMPT, REFUSAL_LIMIT, ChatCodec, server_line
 
-__all__ = ["Chat", "Policy", "Room"]
+__all__ = ["Chat", "Room"]
 
-Policy = Literal["disconnect", "drop_oldest", "drop_newest"]
 
 LISTED_NAMES: Final = 100
 """Names that /who lists; of more, the number. 100 names of full length are 2.6 kB."""
@@ -90,7 +89,7 @@ class Chat(StreamHandler[bytes]):
     def __init__(
         self,
         *,
-        policy: Policy = "disconnect",
+        policy: SlowConsumerPolicy = "disconnect",
         rate: float = 5.0,
         burst: int = 30,
         room: Room | None = None,
