@@ -135,8 +135,8 @@ async def look_up_service(which: str | int, *, timeout: float) -> list[NamedServ
     text = str(which)
     by_port = text.isascii() and text.isdigit()
     step = "getservbyport" if by_port else "getservbyname"
-    if by_port and int(text) > 65535:
-        raise ResolveError(f"{step}: port {text} is above 65535", step=step)
+    if by_port and (len(text) > 5 or int(text) > 65535):  # int() refuses thousands of digits
+        raise ResolveError(f"{step}: port {text[:20]} is above 65535", step=step)
     if not text.isascii() or "\0" in text:
         raise ResolveError(f"{step}: {text!r} is no service name", step=step)
 
