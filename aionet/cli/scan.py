@@ -163,10 +163,10 @@ def confirm(targets: list[ScanTarget], *, yes: bool) -> None:
         click.UsageError: nobody is there to ask.
         CommandError: the answer is no.
     """
-    foreign = [f"{target.host} ({target.address})" for target in targets if target.address and not target.is_local]
+    foreign = [target for target in targets if target.address and not target.is_local]
     if not foreign or yes:
         return
-    listed = escape_controls(", ".join(foreign))
+    listed = escape_controls(", ".join(map(_named, foreign)))
     if not sys.stdin.isatty():
         raise click.UsageError(f"neither loopback nor private: {listed}; --yes says that you may scan it")
     if not click.confirm(f"Neither loopback nor private: {listed}. May you scan it?", err=True):
@@ -193,11 +193,10 @@ def show(report: ScanReport, *, as_json: bool, interrupted: bool) -> None:
 def to_lines(host: HostReport, protocol: str) -> list[str]:
     """What is known of a host, for people."""
     target = host.target
-    name = f" ({escape_controls(target.host)})" if target.host != target.address else ""
     counts = [f"{len(found)} {state.value}" for state in PortState if (found := host.ports(state))]
     if not counts:
         return []
-    lines = [f"{target.address}{name}: {len(host.states)} {protocol} ports: {', '.join(counts)}"]
+    lines = [f"{escape_controls(_named(target))}: {len(host.states)} {protocol} ports: {', '.join(counts)}"]
     width = max((len(each.service or "-") for each in host.open), default=0)
     lines += [f"  {f'{each.port}/{protocol}':<9}  open  {_about(each, width)}".rstrip() for each in host.open]
     for reason, ports in host.reasons.items():
@@ -205,6 +204,10 @@ def to_lines(host: HostReport, protocol: str) -> list[str]:
     if target.others:
         lines.append(f"  not scanned, other addresses of the name: {', '.join(target.others)}")
     return lines
+
+
+def _named(target: ScanTarget) -> str:
+    return target.address if target.host == target.address else f"{target.address} ({target.host})"
 
 
 def _about(port: PortReport, width: int) -> str:
