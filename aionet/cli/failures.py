@@ -28,7 +28,7 @@ import click
 
 from ..errors import AionetError
 
-__all__ = ["DEFECT", "OUTPUT_GONE", "CommandError", "exit_code", "report"]
+__all__ = ["DEFECT", "INTERRUPTED", "NOT_STARTED", "OUTPUT_GONE", "CommandError", "exit_code", "report"]
 
 DEFECT: Final = 1
 USAGE: Final = 2
