@@ -112,7 +112,7 @@ class AcceptSuspended(Event):
 
 @dataclass(frozen=True, slots=True)
 class AcceptResumed(Event):
-    """A suspended listener accepts again."""
+    """A suspended listener accepts again, and there has been room for a second."""
 
     endpoint: str
     connections: int

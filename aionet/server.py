@@ -26,7 +26,7 @@ from .core.datagram import UDPPort, listen_datagram
 from .core.deadlines import Deadlines, resolution
 from .core.listener import StreamListener
 from .core.stream import StreamConnection
-from .core.tls import server_context
+from .core.tls import checked_context, server_context
 from .endpoint import Endpoint
 from .errors import ConfigError, ServerStateError
 from .events import Address, CloseReason, DrainFinished, Events, ListenerStarted, ServerStateChanged
@@ -157,7 +157,7 @@ class Server:
             LogObserver(self.events)
         shortest = min(_timeouts_of(route, self.timeouts).shortest for route in routes)
         self._deadlines = Deadlines(loop, resolution(shortest))
-        budget = descriptor_budget(self.limits)
+        budget = descriptor_budget(self.limits, sum(_sockets_of(route.endpoint) for route in routes))
         self._admission = Admission(budget.connections, self.limits.max_connections_per_address)
         for route in routes:
             if route.endpoint.is_datagram:
@@ -180,7 +180,8 @@ class Server:
         assert self._admission is not None
         ssl_context = None
         if route.endpoint.scheme == "tls":
-            ssl_context = route.ssl_context or server_context(route.endpoint)
+            given = route.ssl_context
+            ssl_context = server_context(route.endpoint) if given is None else checked_context(route.endpoint, given)
         handler = route.handler
         limits = route.limits or (handler.limits if isinstance(handler, StreamHandler) else None)
         context: StreamContext[Any] = StreamContext(
@@ -345,6 +346,13 @@ class Server:
             )
         self._state = new
         self.events.emit(ServerStateChanged(old.value, new.value))
+
+
+def _sockets_of(endpoint: Endpoint) -> int:
+    """Listening sockets to expect: a name is bound at its IPv4 and its IPv6 address."""
+    if endpoint.is_datagram:
+        return 0
+    return 2 if endpoint.host and endpoint.address is None else 1
 
 
 def _timeouts_of(route: Route, default: Timeouts) -> Timeouts:

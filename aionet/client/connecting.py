@@ -75,6 +75,8 @@ def connect(
         try:
             async with asyncio.timeout(timeout):
                 return await open_stream(where, codec, limits=limits, timeouts=timeouts, ssl_context=ssl_context)
+        except ConnectTimeout:  # of the TLS handshake alone
+            raise
         except TimeoutError as exc:
             raise ConnectTimeout(f"cannot reach {where.location}: no answer within {timeout:g} s") from exc
 

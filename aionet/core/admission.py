@@ -103,14 +103,14 @@ def address_key(peer: Address) -> Hashable:
 
 @dataclass(frozen=True, slots=True)
 class DescriptorBudget:
-    """How many connections the process can bear, and how many may queue in the kernel."""
+    """How many connections the process can bear, and how many may queue in the kernel for each listening socket."""
 
     connections: int
     backlog: int
 
 
-def descriptor_budget(limits: Limits) -> DescriptorBudget:
-    """Keep clear of RLIMIT_NOFILE.
+def descriptor_budget(limits: Limits, listeners: int = 1) -> DescriptorBudget:
+    """Keep clear of RLIMIT_NOFILE, also when the queues of so many listening sockets are accepted at one moment.
 
     Out of descriptors, ``accept`` fails in ways no handler sees: asyncio calls its exception handler hundreds of
     times, uvloop closes clients silently. So a tenth of the limit is kept free, and no more may queue in the kernel
@@ -124,7 +124,7 @@ def descriptor_budget(limits: Limits) -> DescriptorBudget:
     free = soft - _descriptors_in_use()
     reserve = max(16, soft // 10)
     connections = max(1, min(limits.max_connections, free - 2 * reserve))
-    backlog = max(1, min(MAX_BACKLOG, (free - connections) // 2))
+    backlog = max(1, min(MAX_BACKLOG, (free - connections) // (2 * max(1, listeners))))
     return DescriptorBudget(connections, backlog)
 
 

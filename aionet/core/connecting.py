@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
 import ssl
 from collections.abc import Sequence
@@ -10,7 +12,7 @@ from itertools import chain, zip_longest
 from typing import Any, Final
 
 from ..endpoint import Endpoint
-from ..errors import ConnectError, EndpointError
+from ..errors import ConnectError, ConnectTimeout, EndpointError
 from ..events import Events
 from ..handler import CodecSource
 from ..limits import Limits, Timeouts
@@ -21,7 +23,7 @@ from .listener import TLS_SHUTDOWN
 from .loop import shared
 from .sockets import SocketAddress, apply_options, reason_of, resolve
 from .stream import StreamConnection
-from .tls import client_context
+from .tls import checked_context, client_context
 
 __all__ = ["open_stream"]
 
@@ -45,6 +47,7 @@ async def open_stream(
         EndpointError: nothing that can be connected to.
         TLSConfigError: a certificate or CA file of the endpoint.
         ConnectError: it could not be reached, or TLS was refused; says why.
+        ConnectTimeout: the TLS handshake took longer than ``timeouts.handshake``.
     """
     loop = asyncio.get_running_loop()
     tls = _tls_options(endpoint, ssl_context, timeouts)
@@ -66,18 +69,33 @@ async def open_stream(
         raise ConnectError(f"cannot reach {endpoint.location}: {reason_of(exc)}", hint=_hint(exc)) from exc
     factory: Any = connection_factory(context)
     try:
-        if sock.family == socket.AF_UNIX:
-            _, conn = await loop.create_unix_connection(factory, sock=sock, **tls)
-        else:
-            _, conn = await loop.create_connection(factory, sock=sock, **tls)
+        return await _connection_on(sock, factory, tls)
     except (OSError, asyncio.IncompleteReadError) as exc:
         sock.close()
-        raise _tls_failure(endpoint, exc) from exc
-    except BaseException:
-        sock.close()
+        raise _tls_failure(endpoint, exc, timeouts) from exc
+
+
+async def _connection_on(sock: socket.socket, factory: Any, tls: dict[str, Any]) -> StreamConnection[Any]:
+    loop = asyncio.get_running_loop()
+    create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
+    opening = asyncio.ensure_future(create(factory, sock=sock, **tls))
+    try:
+        _, conn = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        # Cancelled before its first step, asyncio's TLS transport would stay open for ever: so it is not cancelled
+        # but loses its connection, and ends by itself.
+        opening.add_done_callback(_abandon)
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+        await asyncio.wait({opening}, timeout=1)
         raise
     assert isinstance(conn, StreamConnection)
     return conn
+
+
+def _abandon(opening: asyncio.Future[tuple[Any, Any]]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[1].abort()
 
 
 def client_deadlines(loop: asyncio.AbstractEventLoop) -> Deadlines:
@@ -96,7 +114,7 @@ def _tls_options(endpoint: Endpoint, ssl_context: ssl.SSLContext | None, timeout
     if endpoint.scheme != "tls":
         return {}
     return {
-        "ssl": ssl_context or client_context(endpoint),
+        "ssl": client_context(endpoint) if ssl_context is None else checked_context(endpoint, ssl_context),
         "server_hostname": str(endpoint.options.get("server_name", endpoint.host)),
         "ssl_handshake_timeout": timeouts.handshake,
         "ssl_shutdown_timeout": TLS_SHUTDOWN,
@@ -147,13 +165,16 @@ async def _race(endpoint: Endpoint, targets: list[Target]) -> socket.socket:
                     sock.close()
                 return winners[0]
     finally:
-        for task in attempts:
+        for task in attempts:  # not waited for: cancelled there, the winner would be lost
             task.cancel()
-        for result in await asyncio.gather(*attempts, return_exceptions=True):
-            if isinstance(result, socket.socket):
-                result.close()
+            task.add_done_callback(_close_late)
     # The first is the one people expect to hear of: that of the address the resolver prefers.
     raise failures[0] if failures else OSError("the name has no address")
+
+
+def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()
 
 
 async def _attempt(endpoint: Endpoint, target: Target) -> socket.socket:
@@ -163,11 +184,36 @@ async def _attempt(endpoint: Endpoint, target: Target) -> socket.socket:
     try:
         sock.setblocking(False)
         apply_options(sock, endpoint)
-        await asyncio.get_running_loop().sock_connect(sock, address)
+        if family == socket.AF_UNIX:
+            await _connect_unix(sock, address)
+        else:
+            await asyncio.get_running_loop().sock_connect(sock, address)
+    except OSError as exc:
+        sock.close()
+        if exc.errno is None or exc.errno <= 0:
+            raise
+        raise OSError(exc.errno, os.strerror(exc.errno)) from exc  # asyncio's text is "Connect call failed"
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _connect_unix(sock: socket.socket, path: Any) -> None:
+    """Connect at once, or whenever there is room.
+
+    A full queue is EAGAIN, and nothing tells when it has room again: both loops take it for EINPROGRESS, and the
+    unconnected socket, being writable, for connected.
+    """
+    pause = 0.005
+    while True:
+        try:
+            sock.connect(path)
+        except BlockingIOError:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.1)
+        else:
+            return
 
 
 def _hint(exc: BaseException) -> str | None:
@@ -176,7 +222,7 @@ def _hint(exc: BaseException) -> str | None:
     return None
 
 
-def _tls_failure(endpoint: Endpoint, exc: BaseException) -> ConnectError:
+def _tls_failure(endpoint: Endpoint, exc: BaseException, timeouts: Timeouts) -> ConnectError:
     if isinstance(exc, ssl.SSLCertVerificationError):
         return ConnectError(
             f"{endpoint.location}: the certificate is not trusted: {exc.verify_message}",
@@ -186,6 +232,8 @@ def _tls_failure(endpoint: Endpoint, exc: BaseException) -> ConnectError:
         return ConnectError(
             f"{endpoint.location}: the TLS handshake failed: {exc.reason or exc}", hint="does the peer speak TLS there?"
         )
+    if isinstance(exc, ConnectionAbortedError) and "taking longer" in str(exc):  # both loops' words
+        return ConnectTimeout(f"{endpoint.location}: the TLS handshake took longer than {timeouts.handshake:g} s")
     if isinstance(exc, (ConnectionAbortedError, ConnectionResetError)) and endpoint.scheme == "tls":
         return ConnectError(f"{endpoint.location}: the peer closed during the TLS handshake")
     return ConnectError(f"cannot reach {endpoint.location}: {reason_of(exc)}")

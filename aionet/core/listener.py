@@ -26,7 +26,8 @@ __all__ = ["StreamListener"]
 TLS_SHUTDOWN: Final = 5.0
 """Seconds for the peer to answer our close_notify. asyncio allows 30: a descriptor held for nothing."""
 REPORT_EVERY: Final = 1.0
-"""Seconds between two reports of refused connections, whatever the rate: reports must not become the load."""
+"""Seconds between two reports of refused connections, and with room until accepting is reported as resumed, whatever
+the rate: reports must not become the load."""
 
 
 class StreamListener:
@@ -42,6 +43,7 @@ class StreamListener:
         backlog: int,
     ) -> None:
         self.endpoint = endpoint
+        self._place = endpoint.location  # with the real port, once bound
         self.context = context
         self._admission = admission
         self._ssl_context = ssl_context
@@ -53,6 +55,8 @@ class StreamListener:
         self._parked: deque[StreamConnection[Any]] = deque()
         self._handshaking: set[StreamConnection[Any]] = set()
         self._suspended = False
+        self._reported = False  # as suspended
+        self._settling: asyncio.TimerHandle | None = None  # until it is reported as resumed
         self._closed = False
         self._refused = 0
         self._refused_at = 0.0
@@ -65,6 +69,7 @@ class StreamListener:
             BindError: the system refused.
         """
         self._sockets = await bind_stream(self.endpoint, backlog=self._backlog)
+        self._place = self.addresses[0].location
         self._files = [file for sock in self._sockets if (file := UnixFile.of(sock)) is not None]
 
     async def start(self) -> None:
@@ -132,7 +137,7 @@ class StreamListener:
             conn.abort()
             return False
         if admission.crowded(address_key(peer)):
-            self._refuse(conn, peer, f"{peer[0] if isinstance(peer, tuple) else peer} has too many connections already")
+            self._refuse(conn, peer)
             return False
         if self._parked or admission.full:
             self._parked.append(conn)
@@ -161,8 +166,12 @@ class StreamListener:
         """A connection has left."""
         while self._parked and not self._admission.full:
             conn = self._parked.popleft()
-            self._admission.add(address_key(conn.peername))
-            conn.address_key = address_key(conn.peername)
+            peer = conn.peername
+            if self._admission.crowded(address_key(peer)):
+                self._refuse(conn, peer)
+                continue
+            self._admission.add(address_key(peer))
+            conn.address_key = address_key(peer)
             conn.resume_reading()
             conn.begin()
         if self._closed:
@@ -175,8 +184,9 @@ class StreamListener:
             self.context.tasks.add(task)
             task.add_done_callback(self.context.tasks.discard)
 
-    def _refuse(self, conn: StreamConnection[Any], peer: Address, why: str) -> None:
+    def _refuse(self, conn: StreamConnection[Any], peer: Address) -> None:
         conn.abort()
+        why = f"{peer[0] if isinstance(peer, tuple) else peer} has too many connections already"
         self._refused += 1
         now = self.context.loop.time()
         if now - self._refused_at >= REPORT_EVERY:
@@ -185,7 +195,7 @@ class StreamListener:
 
     def _report_refused(self, peer: Address, why: str) -> None:
         count, self._refused = self._refused, 0
-        self.context.events.emit(ConnectionRefused(self.endpoint.location, peer, why, count))
+        self.context.events.emit(ConnectionRefused(self._place, peer, why, count))
 
     def _suspend(self) -> None:
         self._admission.wait_for_room(self)
@@ -194,8 +204,13 @@ class StreamListener:
         self._suspended = True
         # Not now: this may run inside the accept callback of the very server it closes.
         self.context.loop.call_soon(self._stop_accepting)
-        admission = self._admission
-        self.context.events.emit(AcceptSuspended(self.endpoint.location, admission.count, admission.limit))
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+        if not self._reported:
+            self._reported = True
+            admission = self._admission
+            self.context.events.emit(AcceptSuspended(self._place, admission.count, admission.limit))
 
     def _stop_accepting(self) -> None:
         if self._suspended:
@@ -208,7 +223,13 @@ class StreamListener:
         if self._closed or self._suspended:
             self._close_servers()
             return
-        self.context.events.emit(AcceptResumed(self.endpoint.location, self._admission.count))
+        # A full house where one leaves and the next comes in is still a full house: no report for each of them.
+        self._settling = self.context.loop.call_later(REPORT_EVERY, self._report_resumed)
+
+    def _report_resumed(self) -> None:
+        self._settling = None
+        self._reported = False
+        self.context.events.emit(AcceptResumed(self._place, self._admission.count))
 
     def _close_servers(self) -> None:
         servers, self._servers = self._servers, []
@@ -221,6 +242,8 @@ class StreamListener:
         """Accept no more. What is accepted and not admitted is closed. Idempotent."""
         self._closed = True
         self._close_servers()
+        if self._settling is not None:
+            self._settling.cancel()
         if self.endpoint.scheme == "unix":
             for file in self._files:
                 file.remove()

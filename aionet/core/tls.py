@@ -13,7 +13,18 @@ from ..endpoint import Endpoint
 from ..errors import TLSConfigError
 from ..handler import TLSFacts
 
-__all__ = ["client_context", "server_context", "tls_facts"]
+__all__ = ["checked_context", "client_context", "server_context", "tls_facts"]
+
+
+def checked_context(endpoint: Endpoint, context: object) -> ssl.SSLContext:
+    """What a user gave as ``ssl_context``, if it is one.
+
+    Raises:
+        TLSConfigError: it is not.
+    """
+    if not isinstance(context, ssl.SSLContext):
+        raise TLSConfigError(f"{endpoint.location}: {context!r} is no ssl.SSLContext")
+    return context
 
 
 def server_context(endpoint: Endpoint) -> ssl.SSLContext:
