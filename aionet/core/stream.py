@@ -379,7 +379,11 @@ class StreamConnection(OutboundConnection[M]):
             transport.abort()
             return None
         first = not self.messages_received
-        partial = first or self._codec.buffered
+        try:
+            partial = first or self._codec.buffered
+        except Exception as exc:
+            self._fail("codec.buffered", exc)
+            return self._close_by
         if partial and not self._partial_at:
             self._partial_at = now  # left over behind a complete message: counted from when it is first seen
         again = min(now + self._context.check_interval, self._heard_at + timeouts.idle)
