@@ -29,6 +29,8 @@ TLS_SHUTDOWN: Final = 5.0
 """Seconds for the peer to answer our close_notify. asyncio allows 30: a descriptor held for nothing."""
 SWEEP_EVERY: Final = 1.0
 """Seconds between two collections of garbage while handshakes take all the room, off uvloop: tens of milliseconds each."""
+RETRY_AFTER: Final = 1.0
+"""Seconds until a listener that the system did not let accept again tries anew; asyncio's own accept waits as long."""
 REPORT_EVERY: Final = 1.0
 """Seconds between two reports of refused connections, whatever the rate: reports must not become the load."""
 
@@ -83,6 +85,7 @@ class StreamListener:
         self._servers: list[asyncio.AbstractServer] = []
         self._parked: deque[StreamConnection[Any]] = deque()
         self._handshaking: dict[weakref.ref[StreamConnection[Any]], _Handshake] = {}
+        self._resuming: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._suspended = False
         self._closed = False
@@ -100,12 +103,18 @@ class StreamListener:
         self._files = [file for sock in self._sockets if (file := UnixFile.of(sock)) is not None]
 
     async def start(self) -> None:
-        """Begin to accept."""
+        """Begin to accept, unless it is suspended meanwhile.
+
+        Raises:
+            OSError: the system refused, such as for want of descriptors.
+        """
         for sock in self._sockets:
             server = await self._make_server(sock)
             # Known before it serves: start_serving() suspends, and may be cancelled there.
             self._servers.append(server)
             await server.start_serving()
+        if self._suspended:
+            self._close_servers()
 
     @property
     def addresses(self) -> list[Endpoint]:
@@ -222,9 +231,10 @@ class StreamListener:
             self._admission.wait_for_room(self)
         elif self._suspended:
             self._suspended = False
-            task = self.context.loop.create_task(self._resume())
-            self.context.tasks.add(task)
-            task.add_done_callback(self.context.tasks.discard)
+            if self._resuming is None:  # else that one sees to it, when it comes to its end
+                self._resuming = task = self.context.loop.create_task(self._resume())
+                self.context.tasks.add(task)
+                task.add_done_callback(self.context.tasks.discard)
 
     def _refuse(self, conn: StreamConnection[Any], peer: Address, why: str) -> None:
         conn.abort()
@@ -253,13 +263,23 @@ class StreamListener:
             self._close_servers()
 
     async def _resume(self) -> None:
-        if self._suspended or self._closed or self._servers:
-            return
-        await self.start()
-        if self._closed or self._suspended:
+        try:
+            while not (self._suspended or self._closed or len(self._servers) == len(self._sockets)):
+                self._close_servers()  # suspended and resumed while it started: some are there, some are not
+                await self._restart()
+        finally:
+            self._resuming = None
+        if self._closed:
             self._close_servers()
-            return
-        self.context.events.emit(AcceptResumed(self.endpoint.location, self._admission.count))
+        elif not self._suspended:
+            self.context.events.emit(AcceptResumed(self.endpoint.location, self._admission.count))
+
+    async def _restart(self) -> None:
+        try:
+            await self.start()
+        except OSError:  # no descriptor left, in all likelihood: others took the one that made room here
+            self._close_servers()
+            await asyncio.sleep(RETRY_AFTER)
 
     def _close_servers(self) -> None:
         servers, self._servers = self._servers, []
