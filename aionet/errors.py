@@ -12,7 +12,9 @@
     │   └── LoadError (ImportError)         ``module:name`` could not be imported
     ├── ServerStateError (RuntimeError)     an operation the server's present state does not allow
     ├── ConnectError (ConnectionError)      a client could not reach its peer
-    │   └── ConnectTimeout (TimeoutError)   ... within the time given
+    │   ├── ConnectTimeout (TimeoutError)   ... within the time given
+    │   └── ResolveError                    a name, an address or a service could not be looked up
+    │       └── ResolveTimeout (ConnectTimeout)     ... within the time given
     ├── EncodeError (ValueError)            our side asked a codec to encode what it cannot
     └── ProtocolError (ConnectionError)     the peer broke the grammar
         ├── FrameTooLarge                   announced or sent more than ``max_size``
@@ -43,6 +45,8 @@ __all__ = [
     "LoadError",
     "MalformedFrame",
     "ProtocolError",
+    "ResolveError",
+    "ResolveTimeout",
     "RouteError",
     "ServerStateError",
     "StartupError",
@@ -119,6 +123,23 @@ class ConnectError(AionetError, ConnectionError):
 
 class ConnectTimeout(ConnectError, TimeoutError):
     """A client could not reach its peer within the time given."""
+
+
+class ResolveError(ConnectError):
+    """A name, an address or a service could not be looked up.
+
+    Attributes:
+        step: The step of the look-up that failed, by the name of the call that takes it: ``"idna"`` (the text is no
+            name), ``"getaddrinfo"``, ``"gethostbyaddr"``, ``"getservbyname"``, ``"getservbyport"``.
+    """
+
+    def __init__(self, message: str = "", *, hint: str | None = None, step: str = "getaddrinfo") -> None:
+        super().__init__(message, hint=hint)
+        self.step = step
+
+
+class ResolveTimeout(ResolveError, ConnectTimeout):
+    """A look-up did not end within the time given. It was given up, not ended: no resolver can be interrupted."""
 
 
 class EncodeError(AionetError, ValueError):

@@ -10,6 +10,7 @@ want() { # want COMMAND PACKAGE
     command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
 
+want ip iproute2
 want nc netcat-openbsd
 want socat socat
 want openssl openssl

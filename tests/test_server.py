@@ -29,7 +29,7 @@ from aionet.core import listener as listener_module
 from aionet.core.listener import StreamListener
 from aionet.core.sockets import bind_stream
 from aionet.errors import BindError, ConfigError, ServerStateError, TLSConfigError
-from aionet.events import ConnectionClosed, DrainFinished, ListenerStarted, ServerStateChanged
+from aionet.events import ConnectionClosed, DrainFinished, HandlerFailed, ListenerStarted, ServerStateChanged
 from aionet.server import TRANSITIONS
 
 from .serving import Recorder, collect, descriptors, eventually, open_raw, quiet, serving
@@ -522,6 +522,28 @@ async def test_a_handler_that_fails_while_draining_is_reported_and_gone() -> Non
             await eventually(lambda: server.connections)
             assert (await server.drain()).cut == ()
             assert len(handler.closed) == 1
+
+
+@pytest.mark.parametrize("name", ["on_connect", "on_message", "on_drain", "on_close"])
+async def test_a_callback_that_raises_cancelled_error_keeps_no_place_and_stops_no_drain(name: str) -> None:
+    """It is no ``Exception``; uvloop left such a connection open and unread, and its place was never free again."""
+
+    def fail(*_: Any) -> None:
+        raise asyncio.CancelledError
+
+    handler = type("Failing", (StreamHandler,), {"codec": LineCodec(), name: fail})()
+    async with serving(handler) as (server, place):
+        failures = collect(server, HandlerFailed)
+        with await open_raw(place) as client:
+            if name != "on_connect":
+                await eventually(lambda: server.connections)
+                await asyncio.get_running_loop().sock_sendall(client, b"x\n")
+            if name == "on_drain":
+                assert not (await server.drain(5)).cut
+            elif name == "on_close":
+                client.shutdown(socket.SHUT_WR)
+            await eventually(lambda: failures and not server.connections)
+            assert [failure.where for failure in failures] == [name]
 
 
 async def test_abort_ends_a_drain() -> None:

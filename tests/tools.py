@@ -11,6 +11,7 @@ import pytest
 __all__ = ["PACKAGES", "in_ci", "require"]
 
 PACKAGES: Final = {
+    "ip": "iproute2",
     "nc": "netcat-openbsd",
     "openssl": "openssl",
     "redis-cli": "redis-tools",

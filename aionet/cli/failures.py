@@ -26,12 +26,13 @@ from typing import Final
 
 import click
 
-from ..errors import AionetError
+from ..errors import AionetError, StartupError
 
-__all__ = ["DEFECT", "OUTPUT_GONE", "CommandError", "exit_code", "report"]
+__all__ = ["DEFECT", "INTERRUPTED", "NOT_STARTED", "OUTPUT_GONE", "CommandError", "exit_code", "report"]
 
 DEFECT: Final = 1
 USAGE: Final = 2
+NOT_STARTED: Final = StartupError.exit_code
 INTERRUPTED: Final = 130
 OUTPUT_GONE: Final = 141
 

@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "chat": "Join a chat server and talk.",
     "ls": "List what a files server offers.",
     "get": "Fetch a file from a files server.",
+    "scan": "Find out which ports of your hosts are open.",
+    "resolve": "Look up names, addresses, services, and this machine.",
 }
 """Commands, in the order of ``--help``, and what they do: listed without importing them."""
 

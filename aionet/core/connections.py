@@ -10,6 +10,7 @@ from ..codecs import RawCodec
 from ..styles import StreamStyle
 from .context import StreamContext
 from .coroutine import CoroutineConnection
+from .loop import FAILURES
 from .stream import StreamConnection
 
 __all__ = ["BatchConnection", "ChunkConnection", "connection_factory"]
@@ -33,7 +34,7 @@ class BatchConnection(StreamConnection[M]):
                 self._flush()
             self._corked = False
             self._batching = None
-        except Exception as exc:
+        except FAILURES as exc:
             self._fail("on_messages", exc)
 
 
@@ -57,7 +58,7 @@ class ChunkConnection(StreamConnection[bytes]):
                 self._flush()
             self._corked = False
             self._batching = None
-        except Exception as exc:
+        except FAILURES as exc:
             self._fail("on_message", exc)
 
 

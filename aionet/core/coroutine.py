@@ -142,7 +142,10 @@ class CoroutineConnection(StreamConnection[M]):
         except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError) as exc:
             if not self._ended and not self._held & CLOSING:
                 self._fail("handler", exc)  # some other stream's end, which the handler should have met
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as exc:
+            if self._task is not None and not self._task.cancelling():
+                self._fail("handler", exc)  # nobody cancelled it: it awaited something that was
+                return
             self.abort(CloseReason.SHUTDOWN)
             if not self._lost:
                 raise

@@ -93,7 +93,11 @@ class Deadlines:
                 if item.due != tick:
                     continue  # forgotten, or moved, by what another one's check did
                 item.due = -1
-                again = item.check_deadlines(now)
+                try:
+                    again = item.check_deadlines(now)
+                except Exception as exc:  # one that fails must not take the timer from all others
+                    self._loop.call_exception_handler({"message": "aionet: a deadline failed", "exception": exc})
+                    continue
                 if again is not None:
                     self.watch(item, again)
         self._handle = None

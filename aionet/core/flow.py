@@ -114,16 +114,19 @@ class OutboundConnection(Connection[M]):
 
     def write(self, message: M) -> None:
         data: Any  # bytes, encoded or to be encoded
-        if self._batching and type(message) is bytes:  # others are mutable: encoded, and so copied, at once
+        if self._batching is not None:
+            if type(message) is not bytes:  # others are mutable: encoded, and so copied, at once
+                self.write_encoded(self._encode(message))
+                return
             data = message
-        elif self._corked and not self._batching:
+        elif self._corked:
             data = self._encode(message)
         else:
             self.write_encoded(self._encode(message))
             return
         self._out.append(data)
-        self._room -= len(data)
-        if self._room < 0:
+        self._room = room = self._room - len(data)
+        if room < 0:
             self._flush()
 
     def write_encoded(self, data: bytes) -> None:
@@ -189,7 +192,7 @@ class OutboundConnection(Connection[M]):
         out, self._out = self._out, []
         self._room = FLUSH_AT
         try:
-            data = (self._batching or _JOIN)(out)
+            data = _JOIN(out) if self._batching is None else self._batching(out)
         except Exception as exc:
             self._give_up(out, exc)
             return

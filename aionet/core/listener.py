@@ -7,9 +7,11 @@ unread, until there is room: nobody is accepted only to be refused.
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import sys
+import weakref
 from collections import deque
 from typing import Any, Final
 
@@ -25,9 +27,40 @@ __all__ = ["StreamListener"]
 
 TLS_SHUTDOWN: Final = 5.0
 """Seconds for the peer to answer our close_notify. asyncio allows 30: a descriptor held for nothing."""
+SWEEP_EVERY: Final = 1.0
+"""Seconds between two collections of garbage while handshakes take all the room, off uvloop: tens of milliseconds each."""
+RETRY_AFTER: Final = 1.0
+"""Seconds until a listener that the system did not let accept again tries anew; asyncio's own accept waits as long."""
 REPORT_EVERY: Final = 1.0
 """Seconds between two reports of refused connections, and with room until accepting is reported as resumed, whatever
 the rate: reports must not become the load."""
+
+
+class _Handshake(weakref.ref[StreamConnection[Any]]):
+    """A connection in its TLS handshake, held by its transport alone.
+
+    Nobody tells when a handshake fails before ``connection_made``; but then the transport lets go of the connection.
+    """
+
+    __slots__ = ("due", "listener")
+
+    due: int
+    listener: StreamListener
+
+    def check_deadlines(self, now: float) -> float | None:
+        conn = self()
+        if conn is not None:
+            return conn.check_deadlines(now)
+        self.listener.end_handshake(self)
+        return None
+
+
+def _let_go(handshake: weakref.ref[StreamConnection[Any]]) -> None:
+    assert isinstance(handshake, _Handshake)
+    listener = handshake.listener
+    loop = listener.context.loop
+    if not loop.is_closed():  # the garbage collector may run in any thread
+        loop.call_soon_threadsafe(listener.end_handshake, handshake)
 
 
 class StreamListener:
@@ -53,7 +86,9 @@ class StreamListener:
         self._files: list[UnixFile] = []
         self._servers: list[asyncio.AbstractServer] = []
         self._parked: deque[StreamConnection[Any]] = deque()
-        self._handshaking: set[StreamConnection[Any]] = set()
+        self._handshaking: dict[weakref.ref[StreamConnection[Any]], _Handshake] = {}
+        self._resuming: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
         self._suspended = False
         self._reported = False  # as suspended
         self._settling: asyncio.TimerHandle | None = None  # until it is reported as resumed
@@ -73,12 +108,18 @@ class StreamListener:
         self._files = [file for sock in self._sockets if (file := UnixFile.of(sock)) is not None]
 
     async def start(self) -> None:
-        """Begin to accept."""
+        """Begin to accept, unless it is suspended meanwhile.
+
+        Raises:
+            OSError: the system refused, such as for want of descriptors.
+        """
         for sock in self._sockets:
             server = await self._make_server(sock)
             # Known before it serves: start_serving() suspends, and may be cancelled there.
             self._servers.append(server)
             await server.start_serving()
+        if self._suspended:
+            self._close_servers()
 
     @property
     def addresses(self) -> list[Endpoint]:
@@ -111,15 +152,32 @@ class StreamListener:
         return await loop.create_unix_server(factory, **options)
 
     def _make_handshaking(self) -> StreamConnection[Any]:
-        # Nobody tells when a handshake fails before connection_made: a failed one holds its place until its
-        # deadline has passed.
         conn = self._make()
-        self._handshaking.add(conn)
+        handshake = _Handshake(conn, _let_go)
+        handshake.due, handshake.listener = -1, self
+        self._handshaking[handshake] = handshake
         loop = self.context.loop
-        self.context.deadlines.watch(conn, loop.time() + self.context.timeouts.handshake + TLS_SHUTDOWN)
+        self.context.deadlines.watch(handshake, loop.time() + self.context.timeouts.handshake + TLS_SHUTDOWN)
         if self._crammed:
             self._suspend()
+            if not self.context.shared.is_uvloop and self._sweeper is None:
+                self._sweeper = loop.call_later(SWEEP_EVERY, self._sweep)
         return conn
+
+    def _sweep(self) -> None:
+        """Find failed handshakes that asyncio keeps in a cycle, by the traceback of their exception."""
+        self._sweeper = None
+        gc.collect()
+        if self._suspended and self._handshaking and not self._closed:
+            self._sweeper = self.context.loop.call_later(SWEEP_EVERY, self._sweep)
+
+    def end_handshake(self, handshake: weakref.ref[StreamConnection[Any]]) -> None:
+        """A handshake has come to its end, whichever it is. Idempotent."""
+        ended = self._handshaking.pop(handshake, None)
+        if ended is not None:
+            self.context.deadlines.forget(ended)
+            if self._suspended and not self._crammed:
+                self.make_room()
 
     @property
     def _crammed(self) -> bool:
@@ -130,7 +188,9 @@ class StreamListener:
     # ---- the door ------------------------------------------------------------------------------
 
     def admit(self, conn: StreamConnection[Any]) -> bool:
-        self._handshaking.discard(conn)
+        handshake = self._handshaking.pop(weakref.ref(conn), None) if self._handshaking else None
+        if handshake is not None:
+            self.context.deadlines.forget(handshake)
         admission = self._admission
         peer = conn.peername
         if self._closed:
@@ -156,7 +216,7 @@ class StreamListener:
         self._admission.remove(conn.address_key)
 
     def leave_early(self, conn: StreamConnection[Any]) -> None:
-        self._handshaking.discard(conn)
+        self.end_handshake(weakref.ref(conn))
         if conn in self._parked:
             self._parked.remove(conn)
         if self._suspended:
@@ -182,9 +242,10 @@ class StreamListener:
             self._admission.wait_for_room(self)
         elif self._suspended:
             self._suspended = False
-            task = self.context.loop.create_task(self._resume())
-            self.context.tasks.add(task)
-            task.add_done_callback(self.context.tasks.discard)
+            if self._resuming is None:  # else that one sees to it, when it comes to its end
+                self._resuming = task = self.context.loop.create_task(self._resume())
+                self.context.tasks.add(task)
+                task.add_done_callback(self.context.tasks.discard)
 
     def _refuse(self, conn: StreamConnection[Any], peer: Address) -> None:
         conn.abort()
@@ -219,19 +280,29 @@ class StreamListener:
             self._close_servers()
 
     async def _resume(self) -> None:
-        if self._suspended or self._closed or self._servers:
-            return
-        await self.start()
-        if self._closed or self._suspended:
+        try:
+            while not (self._suspended or self._closed or len(self._servers) == len(self._sockets)):
+                self._close_servers()  # suspended and resumed while it started: some are there, some are not
+                await self._restart()
+        finally:
+            self._resuming = None
+        if self._closed:
             self._close_servers()
-            return
-        # A full house where one leaves and the next comes in is still a full house: no report for each of them.
-        self._settling = self.context.loop.call_later(REPORT_EVERY, self._report_resumed)
+        elif not self._suspended:
+            # A full house where one leaves and the next comes in is still a full house: no report for each of them.
+            self._settling = self.context.loop.call_later(REPORT_EVERY, self._report_resumed)
 
     def _report_resumed(self) -> None:
         self._settling = None
         self._reported = False
         self.context.events.emit(AcceptResumed(self._place, self._admission.count))
+
+    async def _restart(self) -> None:
+        try:
+            await self.start()
+        except OSError:  # no descriptor left, in all likelihood: others took the one that made room here
+            self._close_servers()
+            await asyncio.sleep(RETRY_AFTER)
 
     def _close_servers(self) -> None:
         servers, self._servers = self._servers, []
@@ -243,6 +314,8 @@ class StreamListener:
     def close(self) -> None:
         """Accept no more. What is accepted and not admitted is closed. Idempotent."""
         self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         self._close_servers()
         if self._settling is not None:
             self._settling.cancel()
@@ -252,8 +325,9 @@ class StreamListener:
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
-        for conn in [*self._parked, *self._handshaking]:
-            conn.abort()
+        for conn in [*self._parked, *(handshake() for handshake in list(self._handshaking))]:
+            if conn is not None:
+                conn.abort()
         self._parked.clear()
         if self._refused:
             self._report_refused(None, "too many connections from one address")

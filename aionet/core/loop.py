@@ -14,10 +14,14 @@ try:
 except ImportError:  # not on Windows, not on every interpreter
     uvloop = None  # type: ignore[assignment]
 
-__all__ = ["LoopName", "LoopShared", "loop_factory", "loop_name", "run", "shared"]
+__all__ = ["FAILURES", "LoopName", "LoopShared", "loop_factory", "loop_name", "run", "shared"]
 
 LoopName = Literal["auto", "uvloop", "asyncio"]
 T = TypeVar("T")
+
+FAILURES: Final = (Exception, asyncio.CancelledError)
+"""What a user's code fails by. ``CancelledError`` is no ``Exception``, but a callback that asks for the result of a
+cancelled future raises it all the same, and a callback is no task that could have been cancelled."""
 
 READ_BUFFER: Final = 256 * 1024
 """Bytes read at once. asyncio's own transports allocate as much anew for each read, which glibc serves by mmap and

@@ -17,6 +17,7 @@ from ..events import CloseReason, ConnectionClosed, ConnectionOpened, HandlerFai
 from ..handler import Connection
 from .context import StreamContext
 from .flow import CLOSING, OutboundConnection, nowhere, reason_of
+from .loop import FAILURES
 
 __all__ = ["StreamConnection"]
 
@@ -192,7 +193,7 @@ class StreamConnection(OutboundConnection[M]):
                 self._flush()
             self._corked = False
             self._batching = None
-        except Exception as exc:
+        except FAILURES as exc:
             self._fail("on_message", exc)
 
     def _hold_back(self, messages: list[M]) -> None:
@@ -269,7 +270,7 @@ class StreamConnection(OutboundConnection[M]):
         if callback is not None:
             try:
                 callback(*args)
-            except Exception as exc:
+            except FAILURES as exc:
                 self._fail(where, exc)
 
     def _fail(self, where: str, exc: BaseException) -> None:
@@ -344,16 +345,17 @@ class StreamConnection(OutboundConnection[M]):
         """Gone: tell the handler, once, and whoever listens."""
         context = self._context
         assert self._reason is not None
-        if context.on_close is not None:
-            try:
+        try:
+            if context.on_close is not None:
                 context.on_close(self, self._reason, self._exc)
-            except Exception as exc:
-                self._report("on_close", exc)
-        if context.events.wants(ConnectionClosed):
-            context.events.emit(ConnectionClosed(context.name, self.peername, self._reason, self._exc, self.stats))
-        context.connections.discard(self)
-        if context.door is not None:
-            context.door.leave(self)
+        except FAILURES as exc:
+            self._report("on_close", exc)
+        finally:  # whatever was raised: its place is free
+            if context.events.wants(ConnectionClosed):
+                context.events.emit(ConnectionClosed(context.name, self.peername, self._reason, self._exc, self.stats))
+            context.connections.discard(self)
+            if context.door is not None:
+                context.door.leave(self)
 
     def drain(self) -> None:
         """The server is leaving."""
@@ -379,7 +381,11 @@ class StreamConnection(OutboundConnection[M]):
             transport.abort()
             return None
         first = not self.messages_received
-        partial = first or self._codec.buffered
+        try:
+            partial = first or self._codec.buffered
+        except Exception as exc:
+            self._fail("codec.buffered", exc)
+            return self._close_by
         if partial and not self._partial_at:
             self._partial_at = self._heard_at  # left over behind a complete message: it came no later than that
         again = min(now + self._context.check_interval, self._heard_at + timeouts.idle)

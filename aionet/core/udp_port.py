@@ -30,6 +30,7 @@ from ..handler import DatagramHandler, DatagramPort
 from ..limits import KIB
 from ..styles import DatagramStyle, datagram_style
 from .datagram_queue import Datagram, DatagramQueue, DropReport
+from .loop import FAILURES
 from .sockets import SocketAddress, reason_of
 
 __all__ = ["BATCH", "UDPPort"]
@@ -188,11 +189,15 @@ class UDPPort(DatagramPort[bytes]):
         if isinstance(self._handler, DatagramHandler):
             try:
                 getattr(self._handler, name)(self)
-            except Exception as exc:
+            except FAILURES as exc:
                 self._failed(name, None, exc)
 
-    def _failed(self, where: str, peer: Address, exc: Exception) -> None:
+    def _failed(self, where: str, peer: Address, exc: BaseException) -> None:
         self._events.emit(HandlerFailed(self._route, peer, where, exc))
+
+    def _cancelled(self, exc: BaseException) -> bool:
+        """Whether ``exc`` ends the port's task, rather than something that its handler awaited."""
+        return isinstance(exc, asyncio.CancelledError) and (self._task is None or self._task.cancelling() > 0)
 
     # -- receiving ------------------------------------------------------------------------------------------------
 
@@ -217,7 +222,7 @@ class UDPPort(DatagramPort[bytes]):
                 self._serving = peer
                 try:
                     callback(self, data, peer)
-                except Exception as exc:
+                except FAILURES as exc:
                     self._failed("on_datagram", peer, exc)
                 if self._draining or self._closing:
                     break
@@ -284,7 +289,9 @@ class UDPPort(DatagramPort[bytes]):
             data, peer = self._inbox.pop()
             try:
                 await handler.on_datagram(self, data, peer)
-            except Exception as exc:
+            except FAILURES as exc:
+                if self._cancelled(exc):
+                    raise
                 self._failed("on_datagram", peer, exc)
 
     async def _serve_coroutine(self, handler: Callable[[UDPPort], Awaitable[object]]) -> None:
@@ -293,7 +300,9 @@ class UDPPort(DatagramPort[bytes]):
             try:
                 await handler(self)
                 return
-            except Exception as exc:
+            except FAILURES as exc:
+                if self._cancelled(exc):
+                    raise
                 if self._closing and isinstance(exc, anyio.ClosedResourceError):
                     return  # its port was closed under it; nothing failed
                 self._failed("handler", None, exc)

@@ -150,6 +150,24 @@ def test_stop_forgets_everything(loop: VirtualClockLoop) -> None:
     assert len(item.seen) == 1
 
 
+def test_one_that_fails_does_not_take_the_timer_from_the_others(loop: VirtualClockLoop) -> None:
+    class Failing(Item):
+        def check_deadlines(self, now: float) -> float | None:
+            super().check_deadlines(now)
+            raise LookupError
+
+    complaints: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda loop, context: complaints.append(context))
+    deadlines = Deadlines(loop, 0.5)
+    items = [Failing(loop), Item(loop), Item(loop)]
+    for item in items[:2]:
+        deadlines.watch(item, loop.time() + 1)
+    deadlines.watch(items[2], loop.time() + 5)
+    loop.advance(10)
+    assert [len(item.seen) for item in items] == [1, 1, 1]
+    assert [type(context["exception"]) for context in complaints] == [LookupError]
+
+
 @given(
     tick=st.floats(0.01, 0.25),
     waits=st.lists(st.tuples(st.floats(0, 20), st.floats(0, 20)), min_size=1, max_size=20),
@@ -181,6 +199,24 @@ def test_nobody_is_looked_at_early_or_late(tick: float, waits: list[tuple[float,
 @pytest.mark.parametrize(("shortest", "tick"), [(0.001, 0.01), (0.8, 0.1), (2.0, 0.25), (60.0, 0.25), (math.inf, 0.25)])
 def test_resolution(shortest: float, tick: float) -> None:
     assert resolution(shortest) == tick
+
+
+class Broken(LineCodec):
+    """Its ``buffered``, which only deadlines ask for, has a defect."""
+
+    @property
+    def buffered(self) -> int:
+        raise LookupError
+
+
+def test_a_codec_that_fails_when_a_deadline_asks_ends_its_connection() -> None:
+    with HandlerHarness(Recorder(Broken())) as peer:
+        peer.receive(b"complete\nand more")
+        peer.advance(100)
+        assert peer.closed is not None
+        assert peer.closed.reason is CloseReason.HANDLER_ERROR
+        assert peer.failures.pop().where == "codec.buffered"
+        assert peer.failures == []
 
 
 # ── each deadline of a connection ────────────────────────────────────────────────────────────────────────────────────

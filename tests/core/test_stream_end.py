@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Callable
 from typing import Any, Final
@@ -128,6 +129,11 @@ def fail(*_: Any) -> None:
     raise Bug
 
 
+def fail_cancelled(*_: Any) -> None:
+    """As ``future.result()`` does of a future that was cancelled: no ``Exception``, and a failure all the same."""
+    raise asyncio.CancelledError
+
+
 CAUSES: Final[dict[str, Callable[[HandlerHarness], None]]] = {
     "on_connect": lambda peer: None,
     "on_message": lambda peer: peer.receive(b"one\ntwo\n"),
@@ -139,8 +145,11 @@ CAUSES: Final[dict[str, Callable[[HandlerHarness], None]]] = {
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("name", CAUSES)
-def test_a_callback_that_raises_ends_its_connection_alone(name: str, style: Style) -> None:
-    handler = style(LineCodec(max_size=100), **{name: fail})
+@pytest.mark.parametrize(("raises", "kind"), [(fail, Bug), (fail_cancelled, asyncio.CancelledError)])
+def test_a_callback_that_raises_ends_its_connection_alone(
+    raises: Callable[..., None], kind: type[BaseException], name: str, style: Style
+) -> None:
+    handler = style(LineCodec(max_size=100), **{name: raises})
     others = Others()
     with HandlerHarness(handler) as peer, HandlerHarness(others) as other:
         CAUSES[name](peer)
@@ -148,7 +157,7 @@ def test_a_callback_that_raises_ends_its_connection_alone(name: str, style: Styl
         assert handler.reason is CloseReason.HANDLER_ERROR
         failure = peer.failures.pop()
         assert peer.failures == []
-        assert type(failure.exc) is Bug
+        assert type(failure.exc) is kind
         assert failure.where in (name, "on_messages", "handler")
         assert handler.names[-1] == "on_close"
         assert handler.calls[-1][2] is failure.exc
@@ -173,8 +182,9 @@ def test_on_writable_that_raises_ends_its_connection() -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_on_close_that_raises_is_reported_and_nothing_else(style: Style) -> None:
-    handler = style(on_close=fail)
+@pytest.mark.parametrize("raises", [fail, fail_cancelled])
+def test_on_close_that_raises_is_reported_and_nothing_else(raises: Callable[..., None], style: Style) -> None:
+    handler = style(on_close=raises)
     with HandlerHarness(handler) as peer:
         peer.eof()
         assert peer.failures.pop().where == "on_close"

@@ -52,6 +52,34 @@ async def test_async_datagrams_are_served_in_order_one_at_a_time() -> None:
     assert [failure.where for failure in watch.failures] == ["on_datagram"]
 
 
+@pytest.mark.parametrize("style", ["on_datagram", "handler"])
+async def test_something_cancelled_that_a_handler_awaits_does_not_end_the_port(style: str) -> None:
+    """``CancelledError`` is no ``Exception``: one datagram ended the port, and nobody was told."""
+
+    async def answer(port: Port, data: bytes, peer: Address) -> None:
+        if data == b"bad":
+            cancelled = asyncio.get_running_loop().create_future()
+            cancelled.cancel()
+            await cancelled
+        port.send(data, peer)
+
+    class Async(Recorder):
+        async def on_datagram(self, port: Port, data: bytes, peer: Address) -> None:
+            await answer(port, data, peer)
+
+    async def coroutine(port: Port) -> None:
+        async for data, peer in port:
+            await answer(port, data, peer)
+
+    watch = Watch()
+    port = await listen(Async() if style == "on_datagram" else coroutine, watch.events)
+    async with port, await client_of(port) as client:
+        for data in (b"bad", b"good"):
+            client.send(data)
+        assert (await client.receive())[0] == b"good"
+        assert [failure.where for failure in watch.failures] == [style]
+
+
 async def test_a_full_inbox_drops_the_newest_and_counts() -> None:
     watch, handler = Watch(), Slow()
     port = await listen(handler, watch.events)

@@ -1,0 +1,131 @@
+"""A listener: who holds a place, and that it is given back."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from typing import Any
+
+import pytest
+
+from aionet import Limits, connect
+from aionet.core import listener as listener_module
+from aionet.core.listener import StreamListener
+
+from ..conftest import TLSFiles
+from ..serving import Recorder, eventually, open_raw, serving
+
+
+@pytest.fixture
+def swept_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener_module, "SWEEP_EVERY", 0.05)
+
+
+@pytest.mark.usefixtures("swept_often")
+async def test_failed_handshakes_keep_nobody_out(tls_files: TLSFiles) -> None:
+    """Nobody is told of them: each held a place for 15 seconds, so a few garbage lines a second closed a port to all."""
+    places = 5
+    endpoint = f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}"
+    async with serving(Recorder(), endpoint, limits=Limits(max_connections=places)) as (_, place):
+        for _ in range(3 * places):
+            with await open_raw(place) as client:
+                await asyncio.get_running_loop().sock_sendall(client, b"no handshake\n")
+        context = ssl.create_default_context(cafile=str(tls_files.ca))
+        async with asyncio.timeout(8), connect(place, ssl_context=context, timeout=8) as conn:
+            await conn.send(b"x\n")
+            assert await conn.receive() == b"X\n"
+
+
+@pytest.mark.usefixtures("swept_often")
+async def test_handshakes_that_stall_give_their_places_back_when_the_peer_leaves(tls_files: TLSFiles) -> None:
+    places = 5
+    endpoint = f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}"
+    async with serving(Recorder(), endpoint, limits=Limits(max_connections=places)) as (_, place):
+        stalled = [await open_raw(place) for _ in range(places)]
+        await asyncio.sleep(0)
+        for client in stalled:
+            client.close()
+        context = ssl.create_default_context(cafile=str(tls_files.ca))
+        async with asyncio.timeout(8), connect(place, ssl_context=context, timeout=8) as conn:
+            await conn.send(b"x\n")
+            assert await conn.receive() == b"X\n"
+
+
+async def answer(host: str, port: int) -> bytes:
+    """What a new client gets for a line."""
+    async with asyncio.timeout(8):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"x\n")
+        line = await reader.readline()
+        writer.transport.abort()
+        return line
+
+
+async def test_a_listener_that_the_system_refuses_to_resume_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another had taken the descriptor that was free: the listener was dead from then on, and nobody was told."""
+    monkeypatch.setattr(listener_module, "RETRY_AFTER", 0.01)
+    make, refusals = StreamListener._make_server, 0
+
+    async def refuse(self: StreamListener, sock: socket.socket) -> asyncio.AbstractServer:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await make(self, sock)
+
+    monkeypatch.setattr(StreamListener, "_make_server", refuse)
+    async with serving(Recorder(), limits=Limits(max_connections=1)) as (server, place):
+        (listener,) = server._listeners
+        with await open_raw(place):
+            await eventually(lambda: server.connections and not listener._servers)
+            refusals = 3
+        assert await answer(place.host, place.port) == b"X\n"
+        assert not refusals
+
+
+async def test_suspended_and_resumed_while_it_resumes_all_its_sockets_accept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with two addresses: one of them was forgotten, and whoever called there hung."""
+
+    async def bind_two(*_: object, **options: int) -> list[socket.socket]:
+        return [socket.create_server((host, 0)) for host in ("127.0.0.1", "127.0.0.2")]
+
+    monkeypatch.setattr(listener_module, "bind_stream", bind_two)
+    make, steps = StreamListener._make_server, [asyncio.Event() for _ in range(4)]
+
+    class Slow:
+        """The second address's server: made, then serving, only when it is told to."""
+
+        def __init__(self, server: asyncio.AbstractServer) -> None:
+            self.server = server
+            self.close = server.close
+
+        async def start_serving(self) -> None:
+            steps[2].set()
+            await steps[3].wait()
+            await self.server.start_serving()
+
+    async def make_slowly(self: StreamListener, sock: socket.socket) -> Any:
+        server = await make(self, sock)
+        if sock.getsockname()[0] == "127.0.0.1" or steps[3].is_set():
+            return server
+        steps[0].set()
+        await steps[1].wait()
+        return Slow(server)
+
+    async with serving(Recorder(), limits=Limits(max_connections=1)) as (server, first):
+        second = server.addresses[1]
+        (listener,) = server._listeners
+        monkeypatch.setattr(StreamListener, "_make_server", make_slowly)
+        with await open_raw(first):
+            await eventually(lambda: server.connections and not listener._servers)
+        await steps[0].wait()
+        with await open_raw(first):
+            await eventually(lambda: server.connections and not listener._servers)  # suspended again
+            steps[1].set()
+            await steps[2].wait()
+        await eventually(lambda: not server.connections)  # and there is room again
+        steps[3].set()
+        for place in (first, second, first):
+            assert await answer(place.host, place.port) == b"X\n"
