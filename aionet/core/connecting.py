@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from itertools import chain, zip_longest
 from typing import Any, Final
 
@@ -71,29 +71,41 @@ async def open_stream(
     try:
         return await _connection_on(sock, factory, tls)
     except (OSError, asyncio.IncompleteReadError) as exc:
-        sock.close()
         raise _tls_failure(endpoint, exc, timeouts) from exc
 
 
 async def _connection_on(sock: socket.socket, factory: Any, tls: dict[str, Any]) -> StreamConnection[Any]:
     loop = asyncio.get_running_loop()
     create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
-    opening = asyncio.ensure_future(create(factory, sock=sock, **tls))
     try:
-        _, conn = await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        # Cancelled before its first step, asyncio's TLS transport would stay open for ever: so it is not cancelled
-        # but loses its connection, and ends by itself.
-        opening.add_done_callback(_abandon)
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-        await asyncio.wait({opening}, timeout=1)
+        if tls and not shared(loop).is_uvloop:
+            conn = await _not_cancelled(sock, create(factory, sock=sock, **tls))
+        else:
+            _, conn = await create(factory, sock=sock, **tls)
+    except BaseException:
+        sock.close()
         raise
     assert isinstance(conn, StreamConnection)
     return conn
 
 
-def _abandon(opening: asyncio.Future[tuple[Any, Any]]) -> None:
+async def _not_cancelled(sock: socket.socket, create: Coroutine[Any, Any, tuple[Any, Any]]) -> Any:
+    """The connection that ``create`` makes. Cancelled, it loses its socket's connection, and so ends by itself.
+
+    asyncio's TLS transport, cancelled before its first step, would stay open for ever.
+    """
+    opening = asyncio.ensure_future(create)
+    try:
+        return (await asyncio.shield(opening))[1]
+    except asyncio.CancelledError:
+        opening.add_done_callback(_abort_late)
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+        await asyncio.wait({opening}, timeout=1)
+        raise
+
+
+def _abort_late(opening: asyncio.Future[tuple[Any, Any]]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result()[1].abort()
 
