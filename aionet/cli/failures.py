@@ -27,6 +27,7 @@ from typing import Final
 import click
 
 from ..errors import AionetError, ConfigError, ConnectError, StartupError, TLSConfigError
+from .options import escape_controls
 
 __all__ = ["DEFECT", "OUTPUT_GONE", "CommandError", "exit_code", "report"]
 
@@ -96,9 +97,10 @@ def _describe(exc: BaseException, *, expected: bool) -> tuple[str, str | None]:
 
 
 def _say(what: str, hint: str | None) -> None:
-    click.echo(f"error: {what}", err=True)
-    if hint:
-        click.echo(f"hint: {hint}", err=True)
+    """What went wrong may quote a peer: a terminal shows its control characters, and obeys none."""
+    for word, text in (("error", what), ("hint", hint)):
+        if text:
+            click.echo(f"{word}: " + "\n".join(escape_controls(line) for line in text.split("\n")), err=True)
 
 
 def _discard_output() -> None:
