@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ..client.certificate import CertificateFacts
+from ..core.socket_facts import SocketFacts
+from ..core.tcp_info import TCP_STATES
 from ..events import Address
 from ..handler import TLSFacts
 from .options import escape_controls
 
-__all__ = ["address_text", "bars", "duration", "tls_dict", "tls_lines"]
+__all__ = ["address_text", "bars", "duration", "tcp_dict", "tcp_state", "tls_dict", "tls_lines"]
 
 BAR: Final = 40
 """Characters for the whole time."""
@@ -88,3 +90,15 @@ def tls_dict(tls: TLSFacts | None, certificate: CertificateFacts | None) -> dict
         "sha256": certificate.sha256,
     }
     return facts
+
+
+def tcp_state(number: int) -> str:
+    """``ESTABLISHED``; a number of no known state is said as it is."""
+    return TCP_STATES[number] if 0 < number < len(TCP_STATES) else f"state {number}"
+
+
+def tcp_dict(facts: SocketFacts) -> dict[str, Any] | None:
+    """TCP_INFO for programs; ``None`` where there is none. Times are microseconds."""
+    if not facts.tcp:
+        return None
+    return {name: tcp_state(value) if name == "state" else value for name, value in facts.tcp.items()}

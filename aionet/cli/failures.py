@@ -29,7 +29,7 @@ import click
 from ..errors import AionetError, ConfigError, ConnectError, StartupError, TLSConfigError
 from .options import escape_controls
 
-__all__ = ["DEFECT", "OUTPUT_GONE", "CommandError", "exit_code", "report"]
+__all__ = ["DEFECT", "OUTPUT_GONE", "CommandError", "exit_code", "innermost", "report"]
 
 DEFECT: Final = 1
 USAGE: Final = 2
@@ -45,7 +45,7 @@ class CommandError(AionetError):
 
 def report(exc: BaseException, *, debug: bool = False) -> int:
     """Say on standard error what went wrong, and return the exit code."""
-    exc = _innermost(exc)
+    exc = innermost(exc)
     code = exit_code(exc)
     if code in (INTERRUPTED, OUTPUT_GONE) and not debug:
         if code == OUTPUT_GONE:
@@ -71,7 +71,7 @@ def exit_code(exc: BaseException) -> int:
     return BAD_CONFIG if isinstance(exc, ConfigError) else DEFECT
 
 
-def _innermost(exc: BaseException) -> BaseException:
+def innermost(exc: BaseException) -> BaseException:
     """What a task group wrapped: its only exception, or the first that speaks to the user."""
     while isinstance(exc, BaseExceptionGroup):
         ours = [inner for inner in exc.exceptions if isinstance(inner, (AionetError, BaseExceptionGroup))]

@@ -17,7 +17,7 @@ import click
 
 from ..client.http import MAX_SIZE, Head, Response, fetch
 from ..core.loop import run
-from .describe import address_text, bars, tls_dict, tls_lines
+from .describe import address_text, bars, tcp_dict, tls_dict, tls_lines
 from .failures import CommandError
 from .options import debug_option, escape_controls, json_option, timeout_option, tls_options
 from .output import Output
@@ -228,7 +228,7 @@ def to_dict(response: Response, output: str | None) -> dict[str, Any]:
         "redirects": [asdict(step) for step in head.redirects],
         "peer": head.socket.peer,
         "local": head.socket.local,
-        "tcp_info": dict(head.socket.tcp) or None,
+        "tcp_info": tcp_dict(head.socket),
         "tls": tls_dict(head.tls, head.certificate),
         "timings": asdict(response.timings),
         "size": response.size,

@@ -12,8 +12,8 @@ import click
 from ..client.sockinfo import SocketInfo, SocketOption, inspect
 from ..core.connecting import ConnectTimings
 from ..core.loop import run
-from ..core.tcp_info import TCP_INFO_FIELDS, TCP_STATES
-from .describe import address_text, duration, tls_dict, tls_lines
+from ..core.tcp_info import TCP_INFO_FIELDS
+from .describe import address_text, duration, tcp_dict, tcp_state, tls_dict, tls_lines
 from .options import debug_option, json_option, parse_endpoint, timeout_option, tls_options
 
 __all__ = ["sockinfo"]
@@ -65,7 +65,7 @@ def to_dict(info: SocketInfo) -> dict[str, Any]:
         "local": _plain(facts.local),
         "peer": _plain(facts.peer),
         "options": [asdict(option) for option in facts.options],
-        "tcp_info": {**facts.tcp, "state": _state(facts.tcp["state"])} if "state" in facts.tcp else None,
+        "tcp_info": tcp_dict(facts),
         "peer_credentials": facts.credentials and asdict(facts.credentials),
         "tls": tls_dict(info.tls, info.certificate),
         "timings": info.timings and dict(_phases(info.timings)),
@@ -115,14 +115,10 @@ def _tcp_rows(info: SocketInfo) -> Iterator[Row]:
         if number is None:
             continue
         if field.name == "state":
-            value = _state(number)
+            value = tcp_state(number)
         else:
             value = duration(number / 1e6) if field.unit == "us" else f"{number} {field.unit}".rstrip()
         yield field.name, value, field.meaning
-
-
-def _state(number: int) -> str:
-    return TCP_STATES[number] if 0 < number < len(TCP_STATES) else f"state {number}"
 
 
 def _table(rows: Iterable[Row]) -> list[str]:
