@@ -17,6 +17,8 @@ import click
 
 from ..client.http import MAX_SIZE, Head, Response, fetch
 from ..core.loop import run
+from ..core.tls import certificate_hint
+from ..errors import ConnectError
 from .describe import address_text, bars, tcp_dict, tls_dict, tls_lines
 from .failures import CommandError
 from .options import debug_option, escape_controls, json_option, timeout_option, tls_options
@@ -108,7 +110,7 @@ def http(
             for line in head_lines(head, headers=not include):
                 _say(line)
 
-    with _sink(output, as_json) as write:
+    with _sink(output, as_json) as write, _hints():
         response = run(
             fetch(
                 url,
@@ -135,6 +137,18 @@ def http(
     status = response.head.status
     if status >= HTTPStatus.BAD_REQUEST:
         raise CommandError(f"the server answered {status} {response.head.reason}".rstrip())
+
+
+@contextmanager
+def _hints() -> Iterator[None]:
+    """What to do about a certificate, in words of the command line."""
+    try:
+        yield
+    except ConnectError as exc:
+        code = getattr(exc.__cause__, "verify_code", None)
+        if code is not None:
+            exc.hint = certificate_hint(code, ca="--ca FILE", anybody="--insecure")
+        raise
 
 
 def _say(line: str) -> None:

@@ -107,7 +107,7 @@ async def listen_stream(
             return
         taken = True
         listening.somebody_came()
-        _say(f"connected: {address_text(conn.peername)}")
+        _say(f"connected: {address_text(conn.peername)}" if conn.peername else "connected")
         failure: BaseException | None = None
         try:
             await exchange(conn)

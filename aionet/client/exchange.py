@@ -22,6 +22,9 @@ MAX_INFORMATIONAL: Final = 16
 """Answers of the kind 1xx before the real one: a server may send any number, and could do so for ever."""
 
 
+_NO_HTTP: Final = "does it speak HTTP there? for a port that speaks TLS, say https"
+
+
 class FetchError(AionetError, ConnectionError):
     """The server was reached, but the exchange came to nothing."""
 
@@ -49,6 +52,7 @@ class Exchange:
         self._patience = patience
         self._max_size = max_size
         self._state = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        self._answered = False
         self.sent_at = self.first_byte_at = 0.0
         self.size = 0
 
@@ -72,9 +76,10 @@ class Exchange:
         for _ in range(MAX_INFORMATIONAL + 1):
             event = await self._next_event()
             if isinstance(event, h11.Response):
+                self._answered = True
                 return event
             if isinstance(event, h11.ConnectionClosed):
-                raise IncompleteFrame("the server closed the connection without an answer")
+                raise IncompleteFrame("the server closed the connection without an answer", hint=_NO_HTTP)
         raise MalformedFrame(f"the server sent more than {MAX_INFORMATIONAL} answers that are none (1xx)")
 
     async def read(self, write: Callable[[bytes], object]) -> None:
@@ -129,11 +134,12 @@ class Exchange:
     def _misbehaved(self, exc: h11.RemoteProtocolError) -> AionetError:
         if exc.error_status_hint == 431:
             return FrameTooLarge(f"a header, or a line of the framing, has more than {MAX_HEAD} bytes and no end")
+        hint = None if self._answered else _NO_HTTP
         if not self._state.trailing_data[1]:
-            return MalformedFrame(f"the answer is not HTTP/1.1: {exc}")
+            return MalformedFrame(f"the answer is not HTTP/1.1: {exc}", hint=hint)
         if not self.first_byte_at:
-            return IncompleteFrame("the server closed the connection without an answer")
-        return IncompleteFrame(f"the server closed the connection inside its answer: {exc}")
+            return IncompleteFrame("the server closed the connection without an answer", hint=hint)
+        return IncompleteFrame(f"the server closed the connection inside its answer: {exc}", hint=hint)
 
 
 def _failed(exc: Exception) -> FetchError:

@@ -266,8 +266,8 @@ class _Request:
             code = getattr(exc.__cause__, "verify_code", None)
             if code is None:
                 raise
-            hint = certificate_hint(code, ca="--ca FILE (ca=)", anybody="--insecure (verify=False)")
-            raise ConnectError(str(exc), hint=hint) from exc
+            hint = certificate_hint(code, ca="ca=FILE", anybody="verify=False")
+            raise ConnectError(str(exc), hint=hint) from exc.__cause__
 
     async def _finish(
         self, view: _View, exchange: Exchange, answer: h11.Response, connected: ConnectTimings

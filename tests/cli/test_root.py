@@ -43,7 +43,10 @@ def test_each_command_has_help_with_examples_and_exit_codes(name: str, capsys: p
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["sevre"], "error: no command 'sevre': did you mean 'serve'? known: serve, send, http, sockinfo, chat, ls, get\n"),
+        (
+            ["sevre"],
+            "error: no command 'sevre': did you mean 'serve'? known: serve, send, http, sockinfo, chat, ls, get\n",
+        ),
         (["qqq"], "error: no command 'qqq': known: serve, send, http, sockinfo, chat, ls, get\n"),
         (["--nope"], "error: No such option"),
         (["serve", "--loop", "fast"], "error: Invalid value for '--loop'"),
