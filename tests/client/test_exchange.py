@@ -14,6 +14,7 @@ from aionet.errors import AionetError, FrameTooLarge, IncompleteFrame, Malformed
 
 from .peers import Script, answer, forever, http_peer, silent
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 REQUEST = h11.Request(method="GET", target="/", headers=[("Host", "localhost"), ("Connection", "close")])
 
 
@@ -62,14 +63,14 @@ async def test_answers(script: bytes, content: bytes) -> None:
         (answer(b"x" * 101), FrameTooLarge, "more than 100 bytes"),
         (forever(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 1000), FrameTooLarge, str(MAX_HEAD)),
         (forever(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 100), FrameTooLarge, str(MAX_HEAD)),
-        (forever(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"), FrameTooLarge, "than 100"),
+        (forever(CHUNKED, b"1\r\nx\r\n"), FrameTooLarge, "than 100"),
         (
-            forever(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x" * 1000),
+            forever(CHUNKED + b"1;", b"x" * 1000),
             FrameTooLarge,
             str(MAX_HEAD),
         ),
         (
-            forever(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"T: x\r\n" * 100),
+            forever(CHUNKED + b"0\r\n", b"T: x\r\n" * 100),
             FrameTooLarge,
             "no end",
         ),

@@ -20,8 +20,8 @@ from ..conftest import TLSFiles
 async def test_tcp() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         timings = ConnectTimings()
-        async with connect(f"tcp://localhost:{listener.getsockname()[1]}", timings=timings) as conn:
-            assert not conn.closing
+        conn: Connection[bytes] = await connect(f"tcp://localhost:{listener.getsockname()[1]}", timings=timings)
+        await conn.aclose()
     assert timings.started is not None
     assert timings.resolved is not None
     assert timings.connected is not None
