@@ -7,6 +7,7 @@ compression and HTTP/2 there are libraries.
 from __future__ import annotations
 
 import asyncio
+import encodings.idna  # noqa: F401 - the first look-up would load it, and its time be counted
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

