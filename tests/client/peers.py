@@ -36,7 +36,7 @@ async def http_peer(*scripts: Script, context: ssl.SSLContext | None = None) -> 
         assert task is not None
         tasks.add(task)
         script = rest.pop(0) if len(rest) > 1 else rest[0]
-        with suppress(OSError, asyncio.IncompleteReadError):
+        with suppress(OSError, EOFError):
             peer.requests.append(await reader.readuntil(b"\r\n\r\n"))
             if isinstance(script, bytes):
                 writer.write(script)
@@ -76,6 +76,7 @@ def forever(first: bytes, again: bytes) -> Write:
         while not writer.is_closing():
             writer.write(again)
             await writer.drain()
+            await asyncio.sleep(0)  # without it only a full buffer would let others run
 
     return write
 
