@@ -361,7 +361,9 @@ async def test_a_port_that_needs_privileges(loop: str) -> None:
         if int(file.read()) <= 1:
             pytest.skip("this system lets everybody bind port 1")
     # What is imported must be readable for nobody, too: so it is imported before root is given up.
-    source = "    from aionet import Router, Server, StreamHandler\n    from aionet.errors import BindError\n" + UNPRIVILEGED
+    source = (
+        "    from aionet import Router, Server, StreamHandler\n    from aionet.errors import BindError\n" + UNPRIVILEGED
+    )
     process = await program(source, loop)
     out, err = await process.communicate()
     assert err == b""
