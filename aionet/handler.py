@@ -135,16 +135,26 @@ class TLSFacts:
         version: Such as ``"TLSv1.3"``.
         cipher: Such as ``"TLS_AES_256_GCM_SHA384"``.
         alpn: The protocol chosen by ALPN, or ``None``.
-        peer_certificate: The peer's certificate as :meth:`ssl.SSLSocket.getpeercert` gives it; empty if none was shown.
+        peer_certificate: The peer's certificate as :meth:`ssl.SSLSocket.getpeercert` gives it; empty if none was shown,
+            or if it was not verified.
+        certificate: The same certificate as it came (DER, X.509), verified or not; empty if none was shown.
     """
 
-    __slots__ = ("alpn", "cipher", "peer_certificate", "version")
+    __slots__ = ("alpn", "certificate", "cipher", "peer_certificate", "version")
 
-    def __init__(self, version: str, cipher: str, alpn: str | None, peer_certificate: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        version: str,
+        cipher: str,
+        alpn: str | None,
+        peer_certificate: dict[str, Any],
+        certificate: bytes = b"",
+    ) -> None:
         self.version = version
         self.cipher = cipher
         self.alpn = alpn
         self.peer_certificate = peer_certificate
+        self.certificate = certificate
 
     def __repr__(self) -> str:
         return f"TLSFacts(version={self.version!r}, cipher={self.cipher!r}, alpn={self.alpn!r})"

@@ -27,8 +27,9 @@ from typing import Final
 import click
 
 from ..errors import AionetError, StartupError
+from .options import escape_controls
 
-__all__ = ["DEFECT", "INTERRUPTED", "NOT_STARTED", "OUTPUT_GONE", "CommandError", "exit_code", "report"]
+__all__ = ["DEFECT", "INTERRUPTED", "NOT_STARTED", "OUTPUT_GONE", "CommandError", "exit_code", "innermost", "report"]
 
 DEFECT: Final = 1
 USAGE: Final = 2
@@ -43,7 +44,7 @@ class CommandError(AionetError):
 
 def report(exc: BaseException, *, debug: bool = False) -> int:
     """Say on standard error what went wrong, and return the exit code."""
-    exc = _innermost(exc)
+    exc = innermost(exc)
     code = exit_code(exc)
     if code in (INTERRUPTED, OUTPUT_GONE) and not debug:
         if code == OUTPUT_GONE:
@@ -67,7 +68,7 @@ def exit_code(exc: BaseException) -> int:
     return exc.exit_code if isinstance(exc, AionetError) else DEFECT
 
 
-def _innermost(exc: BaseException) -> BaseException:
+def innermost(exc: BaseException) -> BaseException:
     """What a task group wrapped: its only exception, or the first that speaks to the user."""
     while isinstance(exc, BaseExceptionGroup):
         ours = [inner for inner in exc.exceptions if isinstance(inner, (AionetError, BaseExceptionGroup))]
@@ -93,9 +94,10 @@ def _describe(exc: BaseException, *, expected: bool) -> tuple[str, str | None]:
 
 
 def _say(what: str, hint: str | None) -> None:
-    click.echo(f"error: {what}", err=True)
-    if hint:
-        click.echo(f"hint: {hint}", err=True)
+    """What went wrong may quote a peer: a terminal shows its control characters, and obeys none."""
+    for word, text in (("error", what), ("hint", hint)):
+        if text:
+            click.echo(f"{word}: " + "\n".join(escape_controls(line) for line in text.split("\n")), err=True)
 
 
 def _discard_output() -> None:

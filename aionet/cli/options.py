@@ -9,6 +9,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from ..endpoint import Endpoint
+
 __all__ = [
     "DEFAULT_CHAT",
     "DEFAULT_FILES",
@@ -17,7 +19,9 @@ __all__ = [
     "encode_text",
     "escape_controls",
     "json_option",
+    "parse_endpoint",
     "timeout_option",
+    "tls_options",
 ]
 
 DEFAULT_CHAT: Final = "tcp://127.0.0.1:9999"
@@ -72,6 +76,28 @@ def timeout_option(default: float) -> Callable[[F], F]:
         callback=_refuse_nan,
         help="To connect, and to wait for an answer.",
     )
+
+
+def tls_options(command: F) -> F:
+    """``--ca``, ``--cert``, ``--key`` and ``--insecure``, for :func:`parse_endpoint`."""
+    for option in (
+        click.option("--insecure", is_flag=True, help="tls: do not check the server's certificate."),
+        click.option("--key", metavar="FILE", help="tls: PEM file of its key.  [default: in --cert]"),
+        click.option("--cert", metavar="FILE", help="tls: PEM file of the certificate to show."),
+        click.option("--ca", metavar="FILE", help="tls: PEM file of the CAs to trust.  [default: the system's]"),
+    ):
+        command = option(command)
+    return command
+
+
+def parse_endpoint(text: str, ca: str | None, cert: str | None, key: str | None, insecure: bool) -> Endpoint:
+    """The endpoint, with what :func:`tls_options` said.
+
+    Raises:
+        EndpointError: it does not parse, or is none of TLS.
+    """
+    wanted: dict[str, str | bool | None] = {"ca": ca, "cert": cert, "key": key, "verify": False if insecure else None}
+    return Endpoint.parse(text).with_options(**{name: value for name, value in wanted.items() if value is not None})
 
 
 def encode_text(text: str) -> bytes:

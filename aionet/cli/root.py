@@ -19,7 +19,9 @@ __all__ = ["COMMANDS", "main", "open_standard_streams", "root"]
 
 COMMANDS: Final = {
     "serve": "Serve handlers, yours or the built-in ones, until stopped.",
-    "send": "Send text or stdin to an endpoint and print what comes back.",
+    "send": "Send text or stdin to an endpoint and print what comes back; or listen.",
+    "http": "Fetch a URL and show how long each phase took.",
+    "sockinfo": "Connect and show the socket's options, TCP_INFO and TLS.",
     "chat": "Join a chat server and talk.",
     "ls": "List what a files server offers.",
     "get": "Fetch a file from a files server.",

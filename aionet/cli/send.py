@@ -2,28 +2,86 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
-import anyio
 import click
+from click.core import ParameterSource
 
 from ..client import connect, open_datagram
 from ..core.loop import run
 from ..endpoint import Endpoint
-from ..handler import Connection, DatagramPort
+from ..handler import Connection
 from . import stdin
 from .codecs import GRAMMAR, NamedCodec, read_codec
+from .exchange import Patience, StreamExchange, Write, exchange_datagrams
 from .failures import CommandError
-from .options import debug_option, encode_text, timeout_option
+from .hexdump import Dump, parse_hex
+from .listen import listen_datagrams, listen_stream
+from .options import debug_option, encode_text, parse_endpoint, timeout_option, tls_options
+from .output import Output
 
 __all__ = ["send"]
 
 MAX_DATAGRAM: Final = 65_507
 """Bytes that fit one UDP datagram over IPv4: 65,535 less 20 of IP and 8 of UDP (RFC 768, RFC 791)."""
 
-Write = Callable[[bytes], None]
+MAX_HEX_LINE: Final = 1024 * 1024
+"""Characters of one line of ``--hex`` input: a largest datagram, or message, at three characters a byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What is to be sent.
+
+    Attributes:
+        text: ``None``: standard input.
+        codec: What a message is.
+        hexadecimal: Whether it is typed as hexadecimal digits, and dumped as it goes out.
+        repeat: How often TEXT is sent.
+    """
+
+    text: str | None
+    codec: NamedCodec
+    hexadecimal: bool
+    repeat: int
+
+    @property
+    def waits(self) -> bool:
+        """Whether more of it may come at any time."""
+        return self.text is None and stdin.waits()
+
+    async def messages(self) -> AsyncIterator[Any]:
+        """For a stream."""
+        by_line = self.codec.framed or self.hexadecimal
+        size = MAX_HEX_LINE if self.hexadecimal else self.codec.codec.max_size
+        source = stdin.lines(max_size=size) if by_line else stdin.chunks()
+        async for data in self._told(source):
+            try:
+                yield self.codec.read(data)
+            except ValueError as exc:
+                raise click.UsageError(f"{data[:80]!r} is no message of this codec: {exc}") from exc
+
+    async def datagrams(self) -> AsyncIterator[bytes]:
+        """For UDP."""
+        async for data in self._told(stdin.lines(max_size=MAX_HEX_LINE if self.hexadecimal else MAX_DATAGRAM)):
+            if len(data) > MAX_DATAGRAM:
+                raise CommandError(f"a datagram has at most {MAX_DATAGRAM} bytes, not {len(data)}")
+            yield data
+
+    async def _told(self, source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """TEXT, or else ``source``, as bytes."""
+        dump = Dump(">")
+        async for data in source if self.text is None else _times(encode_text(self.text), self.repeat):
+            if self.hexadecimal:
+                try:
+                    data = parse_hex(data)
+                except ValueError as exc:
+                    raise click.UsageError(f"{data[:80]!r} is no hex: {exc}") from exc
+                click.echo(dump(data), err=True, nl=False)
+            yield data
 
 
 @click.command(
@@ -32,26 +90,43 @@ Examples:
   python -m aionet send tcp://127.0.0.1:8080 hello
   printf 'one\\ntwo\\n' | python -m aionet send --codec line tcp://127.0.0.1:7000
   python -m aionet send --codec json:length:4 tcp://127.0.0.1:7000 '{"op": "ping"}'
-  python -m aionet send udp://127.0.0.1:8080 hello
-  python -m aionet send --ca ca.pem tls://localhost:7443 hello
+  python -m aionet send udp://127.0.0.1:8080 hello --repeat 3
+  python -m aionet send --ca ca.pem --wait 0 tls://localhost:7443 hello
+  python -m aionet send --hex tcp://127.0.0.1:7000 '00 05 68656c6c6f'
   python -m aionet send unix:///run/app.sock < request.bin
+  python -m aionet send --listen tcp://127.0.0.1:7000 > received
+  python -m aionet send --listen --keep udp://127.0.0.1:7000 ACK
 \b
 Exit codes: 0 answered, or closed by the peer, 1 no answer, or the connection failed, 2 usage,
-3 not reached, 4 bad endpoint."""
+3 not reached, or could not listen, 4 bad endpoint."""
 )
 @click.argument("endpoint")
 @click.argument("text", required=False)
 @click.option("--codec", callback=read_codec, default="raw", show_default=True, metavar="CODEC", help=GRAMMAR)
+@click.option("--listen", is_flag=True, help="Wait for one peer at ENDPOINT instead of connecting to it.")
+@click.option("--keep", is_flag=True, help="With --listen: one peer after another, until Ctrl+C; stdin is not read.")
+@click.option("--hex", "hexadecimal", is_flag=True, help="Type hexadecimal digits; see dumps of what goes and comes.")
+@click.option("--repeat", type=click.IntRange(min=1), default=1, metavar="N", help="Send TEXT so often.  [default: 1]")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="For more, once all is sent and an answer has come.  [default: --timeout]",
+)
 @timeout_option(5.0)
-@click.option("--ca", metavar="FILE", help="tls: PEM file of the CAs to trust.  [default: the system's]")
-@click.option("--cert", metavar="FILE", help="tls: PEM file of the certificate to show.")
-@click.option("--key", metavar="FILE", help="tls: PEM file of its key.  [default: in --cert]")
-@click.option("--insecure", is_flag=True, help="tls: do not check the server's certificate.")
+@tls_options
 @debug_option
+@click.pass_context
 def send(
+    ctx: click.Context,
     endpoint: str,
     text: str | None,
     codec: NamedCodec,
+    listen: bool,
+    keep: bool,
+    hexadecimal: bool,
+    repeat: int,
+    wait: float | None,
     timeout: float,
     ca: str | None,
     cert: str | None,
@@ -62,207 +137,102 @@ def send(
 
     With a codec, TEXT or each line of stdin is one message, and each reply is printed as a line. At the end of the
     input the sending side is closed (not with tls, which cannot), and replies are awaited until the peer closes or
-    is silent for --timeout. Over udp, TEXT or each line is one datagram, and as many replies are awaited; to lines
-    they are printed as lines.
+    is silent: --timeout for the first, --wait for more. Over udp, TEXT or each line is one datagram, and as many
+    replies are awaited; to lines they are printed as lines.
+
+    With --listen a peer is waited for (no longer than --timeout, if that is given); it gets the input and is
+    listened to until it closes or, once it has the input, is silent for --wait, if that is given. Over udp the first
+    sender is the peer, TEXT answers each datagram, and Ctrl+C or --wait ends it.
+
+    With --hex, TEXT or each line of stdin is hexadecimal ("68 65 6c"); what goes out is dumped to stderr (>), what
+    comes back to stdout (<). On a terminal, control characters that come are shown and not obeyed.
     """
-    wanted: dict[str, str | bool | None] = {"ca": ca, "cert": cert, "key": key, "verify": False if insecure else None}
-    place = Endpoint.parse(endpoint).with_options(
-        **{name: value for name, value in wanted.items() if value is not None}
-    )
-    write = Output()
-    if place.is_datagram:
-        if codec.framed:
-            raise click.UsageError("--codec is for streams; a datagram is a message already")
-        end = b"\n" if text is None else b""
-        run(_exchange_datagrams(place, _datagrams(text), timeout, lambda data: write(data + end)), loop="auto")
-    else:
-        waits = text is None and stdin.waits()
-        run(_exchange(place, codec, _messages(codec, text), timeout, write, waits=waits), loop="auto")
-    write.finish()
+    if keep and not listen:
+        raise click.UsageError("--keep is for --listen")
+    if repeat > 1 and text is None:
+        raise click.UsageError("--repeat repeats TEXT, and there is none")
+    place = parse_endpoint(endpoint, ca, cert, key, insecure)
+    if place.is_datagram and codec.framed:
+        raise click.UsageError("--codec is for streams; a datagram is a message already")
+    output = Output()
+    source = Input(text, codec, hexadecimal, repeat)
+    show, write = _shown(source, place, output)
+    try:
+        if listen:
+            given = ctx.get_parameter_source("timeout") is ParameterSource.COMMANDLINE
+            patience = timeout if given else math.inf
+            run(_listen(place, source, show, write, wait, patience=patience, keep=keep), loop="auto")
+        else:
+            run(_exchange(place, source, show, write, timeout, timeout if wait is None else wait), loop="auto")
+    finally:
+        output.finish()
 
 
-class Output:
-    """Standard output, byte for byte. A pipe nobody reads holds up the loop: there is nothing else to be done."""
-
-    def __init__(self) -> None:
-        self._last = b"\n"
-
-    def __call__(self, data: bytes) -> None:
-        if data:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-            self._last = data[-1:]
-
-    def finish(self) -> None:
-        """On a terminal, end the last line, so that the prompt does not follow it."""
-        if self._last != b"\n" and sys.stdout.isatty():
-            self(b"\n")
+def _shown(source: Input, place: Endpoint, output: Output) -> tuple[Callable[[Any], bytes], Write]:
+    """How a message is shown, and where."""
+    if source.hexadecimal:
+        dump = Dump("<")
+        end = b"\n" if source.codec.framed else b""
+        show = source.codec.show
+        return lambda message: show(message).removesuffix(end), lambda data: output(dump(data).encode())
+    if place.is_datagram and source.text is None:
+        return source.codec.show, lambda data: output(data + b"\n")
+    return source.codec.show, output
 
 
-async def _messages(codec: NamedCodec, text: str | None) -> AsyncIterator[Any]:
-    if not codec.framed:
-        source = stdin.chunks() if text is None else _once(encode_text(text))
-    else:
-        source = stdin.lines(max_size=codec.codec.max_size) if text is None else _once(encode_text(text))
-    async for data in source:
-        try:
-            yield codec.read(data)
-        except ValueError as exc:
-            raise click.UsageError(f"{data[:80]!r} is no message of this codec: {exc}") from exc
-
-
-async def _datagrams(text: str | None) -> AsyncIterator[bytes]:
-    source = stdin.lines(max_size=MAX_DATAGRAM) if text is None else _once(encode_text(text))
-    async for data in source:
-        if len(data) > MAX_DATAGRAM:
-            raise CommandError(f"a datagram has at most {MAX_DATAGRAM} bytes, not {len(data)}")
+async def _times(data: bytes, count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
         yield data
 
 
-def _broken(what: str, exc: Exception) -> CommandError:
-    """What anyio says is that it is over; its cause says why."""
-    cause = exc.__cause__
-    why = cause.strerror if isinstance(cause, OSError) and cause.strerror else cause
-    hint = "nobody listens there: is the server running, and is the port right?"
-    return CommandError(
-        f"{what}: {why or 'no reason known'}", hint=hint if isinstance(cause, ConnectionRefusedError) else None
-    )
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
+async def _nothing() -> AsyncIterator[Any]:
+    return
+    yield
 
 
 async def _exchange(
-    endpoint: Endpoint, codec: NamedCodec, messages: AsyncIterator[Any], patience: float, write: Write, *, waits: bool
+    endpoint: Endpoint, source: Input, show: Callable[[Any], bytes], write: Write, timeout: float, wait: float
 ) -> None:
-    async with connect(endpoint, codec=codec.codec, timeout=patience) as conn:
+    patience = Patience(first=timeout, more=wait)
+    if endpoint.is_datagram:
+        async with open_datagram(endpoint, timeout=timeout) as port:
+            await exchange_datagrams(port, source.datagrams(), patience, write)
+        return
+    async with connect(endpoint, codec=source.codec.codec, timeout=timeout) as conn:
         half_close = endpoint.scheme != "tls"
-        exchange = StreamExchange(conn, codec.show, patience, write, half_close=half_close, input_waits=waits)
-        await exchange.run(messages)
+        exchange = StreamExchange(conn, show, patience, write, half_close=half_close, input_waits=source.waits)
+        await exchange.run(source.messages())
 
 
-class StreamExchange:
-    """One conversation: what is typed goes out, what comes is printed, until the peer closes or is silent.
-
-    Args:
-        conn: The peer.
-        show: A message of its codec, as it is printed.
-        patience: Seconds to wait for the peer, once all is sent.
-        write: Where to print.
-        half_close: Whether to tell the peer that all is sent; TLS cannot.
-        input_waits: Whether the input may keep us waiting: a terminal or pipe.
-    """
-
-    def __init__(
-        self,
-        conn: Connection[Any],
-        show: Callable[[Any], bytes],
-        patience: float,
-        write: Write,
-        *,
-        half_close: bool,
-        input_waits: bool,
-    ) -> None:
-        self._conn = conn
-        self._show = show
-        self._patience = patience
-        self._write = write
-        self._half_close = half_close
-        self._input_waits = input_waits
-        self._reading = anyio.CancelScope()
-        self._received = 0
-        self._sent_all = False
-        self._unsent = False
-
-    async def run(self, messages: AsyncIterator[Any]) -> None:
-        """Send all ``messages`` and print all replies.
-
-        Raises:
-            CommandError: the connection failed, or nothing was answered in time.
-        """
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._send, messages)
-            await self._receive()
-            # The peer sends no more, but may still read: a file goes out to its end. A person who has not typed the
-            # rest yet is not waited for.
-            if self._input_waits:
-                group.cancel_scope.cancel()
-        if self._unsent:
-            raise CommandError("the peer closed the connection before everything was sent")
-        if self._reading.cancelled_caught and not self._received:
-            raise CommandError(f"no answer within {self._patience:g} s", hint="--timeout waits longer")
-
-    async def _send(self, messages: AsyncIterator[Any]) -> None:
-        try:
-            async for message in messages:
-                self._unsent = True
-                await self._conn.send(message)
-                self._unsent = False
-            if self._half_close:
-                await self._conn.send_eof()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return  # the receiving side knows why, and may still have something to print
-        self._sent_all = True
-        self._wait_again()
-
-    async def _receive(self) -> None:
-        with self._reading:
-            try:
-                async for message in self._conn:
-                    self._received += 1
-                    self._write(self._show(message))
-                    if self._sent_all:
-                        self._wait_again()
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as exc:
-                raise _broken("the connection failed", exc) from exc
-
-    def _wait_again(self) -> None:
-        self._reading.deadline = anyio.current_time() + self._patience
-
-
-async def _exchange_datagrams(
-    endpoint: Endpoint, datagrams: AsyncIterator[bytes], patience: float, write: Write
+async def _listen(
+    endpoint: Endpoint,
+    source: Input,
+    show: Callable[[Any], bytes],
+    write: Write,
+    wait: float | None,
+    *,
+    patience: float,
+    keep: bool,
 ) -> None:
-    async with open_datagram(endpoint, timeout=patience) as port:
-        sent, received = await _count_replies(port, datagrams, patience, write)
-        dropped = port.stats.datagrams_dropped
-    if dropped:
-        raise CommandError(f"{dropped} of {sent} datagrams could not be sent")
-    if received < sent:
-        raise CommandError(f"{received} of {sent} datagrams answered within {patience:g} s")
+    speaks = source.text is not None or not keep
+    silence = math.inf if wait is None else wait
 
+    async def exchange(conn: Connection[Any]) -> None:
+        # Not told that all is sent: many a peer would leave then, and we are here to listen.
+        one = StreamExchange(
+            conn,
+            show,
+            Patience(first=silence, more=silence),
+            write,
+            half_close=False,
+            input_waits=source.waits,
+            must_answer=False,
+        )
+        await one.run(source.messages() if speaks else _nothing())
 
-async def _count_replies(
-    port: DatagramPort[Any], datagrams: AsyncIterator[bytes], patience: float, write: Write
-) -> tuple[int, int]:
-    """Send them all, print replies until there are as many, or until none comes for ``patience`` seconds."""
-    sent = received = 0
-    sent_all = False
-    reading = anyio.CancelScope()
-
-    async def receive() -> None:
-        nonlocal received
-        with reading:
-            while not sent_all or received < sent:
-                try:
-                    data, _ = await port.receive()
-                except (anyio.BrokenResourceError, anyio.ClosedResourceError) as exc:
-                    raise _broken("the datagram was refused", exc) from exc
-                received += 1
-                write(data)
-                if sent_all:
-                    reading.deadline = anyio.current_time() + patience
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(receive)
-        async for data in datagrams:
-            port.send(data)
-            sent += 1
-            await anyio.lowlevel.checkpoint()
-        sent_all = True
-        if received < sent:
-            reading.deadline = anyio.current_time() + patience
-        else:
-            reading.cancel()
-    return sent, received
+    if not endpoint.is_datagram:
+        await listen_stream(endpoint, source.codec.codec, exchange, keep=keep, patience=patience)
+        return
+    answer = [] if source.text is None else [data async for data in source.datagrams()]
+    typed = source.datagrams() if source.text is None and not keep else _nothing()
+    await listen_datagrams(endpoint, typed, write, answer=answer, wait=silence, keep=keep, patience=patience)

@@ -1,6 +1,7 @@
 """The client side: the same connections, codecs and endpoints, seen from the other end.
 
-Look-ups and scans are loaded when they are first asked for: servers, which import this too, start without them.
+Look-ups and scans are loaded when they are first asked for: servers, which import this too, start without them. HTTP
+is ``aionet.client.http.fetch``, what a socket tells ``aionet.client.sockinfo.inspect``.
 """
 
 from __future__ import annotations

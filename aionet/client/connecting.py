@@ -6,7 +6,7 @@ import asyncio
 import math
 from typing import Any, Final, TypeVar, overload
 
-from ..core.connecting import open_stream
+from ..core.connecting import ConnectTimings, open_stream
 from ..endpoint import Endpoint
 from ..errors import ConnectTimeout
 from ..handler import CodecSource, Connection
@@ -30,6 +30,7 @@ def connect(
     limits: Limits = ...,
     timeouts: Timeouts = ...,
     ssl_context: Any = None,
+    timings: ConnectTimings | None = None,
 ) -> Opening[Connection[bytes]]: ...
 @overload
 def connect(
@@ -40,6 +41,7 @@ def connect(
     limits: Limits = ...,
     timeouts: Timeouts = ...,
     ssl_context: Any = None,
+    timings: ConnectTimings | None = None,
 ) -> Opening[Connection[M]]: ...
 def connect(
     endpoint: str | Endpoint,
@@ -49,6 +51,7 @@ def connect(
     limits: Limits = Limits(),  # noqa: B008 - frozen
     timeouts: Timeouts = CLIENT_TIMEOUTS,
     ssl_context: Any = None,
+    timings: ConnectTimings | None = None,
 ) -> Opening[Connection[Any]]:
     """Connect: ``async with connect("tcp://127.0.0.1:7000", codec=LineCodec()) as conn``, or ``await`` it.
 
@@ -62,6 +65,7 @@ def connect(
         limits: Water marks of this connection.
         timeouts: Its deadlines; by default none for what is received.
         ssl_context: An ``ssl.SSLContext`` instead of one made from the endpoint's options.
+        timings: Told when each phase was done; of an attempt that failed, how far it came.
 
     Raises:
         EndpointError: the endpoint does not parse, or cannot be connected to.
@@ -74,7 +78,9 @@ def connect(
     async def open_() -> Connection[Any]:
         try:
             async with asyncio.timeout(timeout):
-                return await open_stream(where, codec, limits=limits, timeouts=timeouts, ssl_context=ssl_context)
+                return await open_stream(
+                    where, codec, limits=limits, timeouts=timeouts, ssl_context=ssl_context, timings=timings
+                )
         except ConnectTimeout:  # of the TLS handshake alone
             raise
         except TimeoutError as exc:

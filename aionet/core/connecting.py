@@ -7,7 +7,9 @@ import contextlib
 import os
 import socket
 import ssl
+import time
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any, Final
 
@@ -23,14 +25,33 @@ from .listener import TLS_SHUTDOWN
 from .loop import shared
 from .sockets import SocketAddress, apply_options, reason_of, resolve
 from .stream import StreamConnection
-from .tls import checked_context, client_context
+from .tls import certificate_hint, checked_context, client_context
 
-__all__ = ["open_stream"]
+__all__ = ["ConnectTimings", "open_stream"]
 
 ATTEMPT_DELAY: Final = 0.25
 """Seconds until the next address is tried beside the one that has not answered (RFC 8305, section 5)."""
 
 Target = tuple[socket.AddressFamily, SocketAddress]
+
+
+@dataclass(slots=True)
+class ConnectTimings:
+    """When each phase of connecting was done, by :func:`time.perf_counter` (uvloop's own clock counts milliseconds).
+
+    Filled in as it goes: of an attempt that failed it says how far it came. ``None``: not reached, or no such phase.
+
+    Attributes:
+        started: The look-up began.
+        resolved: The name's addresses were known. ``None`` on Unix sockets.
+        connected: One of them had accepted.
+        secured: TLS was agreed on. ``None`` without TLS.
+    """
+
+    started: float | None = None
+    resolved: float | None = None
+    connected: float | None = None
+    secured: float | None = None
 
 
 async def open_stream(
@@ -40,8 +61,9 @@ async def open_stream(
     limits: Limits,
     timeouts: Timeouts,
     ssl_context: ssl.SSLContext | None,
+    timings: ConnectTimings | None = None,
 ) -> StreamConnection[Any]:
-    """Connect to a ``tcp``, ``tls`` or ``unix`` endpoint.
+    """Connect to a ``tcp``, ``tls`` or ``unix`` endpoint; ``timings`` is told when each phase was done.
 
     Raises:
         EndpointError: nothing that can be connected to.
@@ -63,15 +85,20 @@ async def open_stream(
         half_close=not tls,
         nodelay_off=endpoint.options.get("nodelay") is False,
     )
+    if timings is not None:
+        timings.started = time.perf_counter()
     try:
-        sock = await _connected_socket(endpoint)
+        sock = await _connected_socket(endpoint, timings)
     except (OSError, UnicodeError) as exc:
         raise ConnectError(f"cannot reach {endpoint.location}: {reason_of(exc)}", hint=_hint(exc)) from exc
     factory: Any = connection_factory(context)
     try:
-        return await _connection_on(sock, factory, tls)
+        conn = await _connection_on(sock, factory, tls)
     except (OSError, asyncio.IncompleteReadError) as exc:
         raise _tls_failure(endpoint, exc, timeouts) from exc
+    if timings is not None and tls:
+        timings.secured = time.perf_counter()
+    return conn
 
 
 async def _connection_on(sock: socket.socket, factory: Any, tls: dict[str, Any]) -> StreamConnection[Any]:
@@ -133,11 +160,17 @@ def _tls_options(endpoint: Endpoint, ssl_context: ssl.SSLContext | None, timeout
     }
 
 
-async def _connected_socket(endpoint: Endpoint) -> socket.socket:
+async def _connected_socket(endpoint: Endpoint, timings: ConnectTimings | None) -> socket.socket:
     if endpoint.scheme == "unix":
-        return await _attempt(endpoint, (socket.AF_UNIX, endpoint.path))  # type: ignore[arg-type]
-    targets = await resolve(endpoint, socket.SOCK_STREAM, socket.IPPROTO_TCP, passive=False)
-    return await _race(endpoint, _interleaved(targets))
+        sock = await _attempt(endpoint, (socket.AF_UNIX, endpoint.path))  # type: ignore[arg-type]
+    else:
+        targets = await resolve(endpoint, socket.SOCK_STREAM, socket.IPPROTO_TCP, passive=False)
+        if timings is not None:
+            timings.resolved = time.perf_counter()
+        sock = await _race(endpoint, _interleaved(targets))
+    if timings is not None:
+        timings.connected = time.perf_counter()
+    return sock
 
 
 def _interleaved(targets: Sequence[Target]) -> list[Target]:
@@ -238,7 +271,7 @@ def _tls_failure(endpoint: Endpoint, exc: BaseException, timeouts: Timeouts) -> 
     if isinstance(exc, ssl.SSLCertVerificationError):
         return ConnectError(
             f"{endpoint.location}: the certificate is not trusted: {exc.verify_message}",
-            hint="name the CA with ?ca=FILE; ?verify=0 trusts anybody",
+            hint=certificate_hint(exc.verify_code),
         )
     if isinstance(exc, ssl.SSLError):
         return ConnectError(

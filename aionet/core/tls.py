@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..endpoint import Endpoint
 from ..errors import TLSConfigError
 from ..handler import TLSFacts
 
-__all__ = ["checked_context", "client_context", "server_context", "tls_facts"]
+__all__ = ["certificate_hint", "checked_context", "client_context", "server_context", "tls_facts"]
+
+_EXPIRED: Final = 10
+_NOT_YET_VALID: Final = 9
+_SELF_SIGNED: Final = (18, 19)
+_WRONG_NAME: Final = (62, 64)
+"""Why OpenSSL did not trust a certificate: X509_V_ERR_..., openssl-verification-options(1)."""
 
 
 def checked_context(endpoint: Endpoint, context: object) -> ssl.SSLContext:
@@ -78,7 +84,27 @@ def tls_facts(ssl_object: Any) -> TLSFacts:
         cipher=cipher[0] if cipher else "",
         alpn=ssl_object.selected_alpn_protocol(),
         peer_certificate=ssl_object.getpeercert() or {},
+        certificate=ssl_object.getpeercert(True) or b"",
     )
+
+
+def certificate_hint(verify_code: int, *, ca: str = "?ca=FILE", anybody: str = "?verify=0") -> str:
+    """What to do about a certificate that was not trusted.
+
+    Args:
+        verify_code: ``ssl.SSLCertVerificationError.verify_code``.
+        ca: How to name a CA, where the reader is.
+        anybody: How to trust everybody there.
+    """
+    if verify_code == _EXPIRED:
+        return f"the server needs a new one; {anybody} trusts anybody"
+    if verify_code == _NOT_YET_VALID:
+        return f"is this machine's clock right? {anybody} trusts anybody"
+    if verify_code in _WRONG_NAME:
+        return f"connect by a name that stands in it; {anybody} trusts anybody"
+    if verify_code in _SELF_SIGNED:
+        return f"it vouches for itself, or its CA does: if it is yours, name it with {ca}; {anybody} trusts anybody"
+    return f"name the CA with {ca}; {anybody} trusts anybody"
 
 
 def _readable(endpoint: Endpoint, key: str, file: str) -> None:
