@@ -329,13 +329,22 @@ class StreamConnection(OutboundConnection[M]):
             # lingering_close).
             self._feed = _discard
             self._close_by = now + timeouts.linger
-            if self._transport_write is not nowhere:
-                transport.write_eof()
-            self._read(True)
+            if self._transport_write is nowhere or self._say_eof(transport):
+                self._read(True)
+            else:
+                transport.abort()
         else:
             self._close_by = now + timeouts.send
             transport.close()
         self._context.deadlines.watch(self, self._close_by)
+
+    def _say_eof(self, transport: asyncio.Transport) -> bool:
+        """Whether the peer could be told that no more will come; asyncio raises where a reset has not been read yet."""
+        try:
+            transport.write_eof()
+        except OSError:
+            return False
+        return True
 
     def _unread(self, transport: asyncio.Transport) -> bool:
         """Whether the peer may have sent what nobody has read: where reading is paused, the kernel may hold some."""
@@ -424,7 +433,7 @@ class StreamConnection(OutboundConnection[M]):
             self._flush()
         self._transport_write = nowhere
         assert self._transport is not None
-        self._transport.write_eof()
+        self._say_eof(self._transport)  # if not: whoever reads will meet the reset
 
     async def receive(self) -> M:
         raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")

@@ -118,6 +118,37 @@ def test_an_exception_of_the_network_is_told() -> None:
         assert handler.calls[-1] == ("on_close", CloseReason.TRANSPORT_ERROR, lost)
 
 
+def reset_unnoticed(peer: HandlerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer has reset the connection, and nothing was read since: shutdown(2) fails."""
+
+    def write_eof() -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(peer.transport, "write_eof", write_eof)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_closing_after_a_reset_not_yet_noticed_closes(style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio's write_eof raises then: the connection was left half closed, its place and descriptor held for ever."""
+    handler = style(LineCodec(max_size=100))
+    with HandlerHarness(handler) as peer:
+        reset_unnoticed(peer, monkeypatch)
+        peer.receive(b"x" * 200)
+        assert handler.reason is CloseReason.FRAMING_ERROR
+        assert handler.names[-1] == "on_close"
+
+
+def test_send_eof_after_a_reset_not_yet_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = AsyncRecorder()
+    with HandlerHarness(handler) as peer:
+        reset_unnoticed(peer, monkeypatch)
+        task = peer.start(peer.conn.send_eof())
+        peer.advance()
+        assert task.exception() is None
+        peer.reset()
+        assert handler.reason is CloseReason.PEER_RESET
+
+
 # ── the user's exceptions ────────────────────────────────────────────────────────────────────────────────────────────
 
 
