@@ -201,6 +201,57 @@ class Others(StreamHandler[bytes]):
     pass
 
 
+class Junk(LineCodec):
+    """A codec with a defect: it gives what it must not."""
+
+    def __init__(self, **methods: Callable[..., Any]) -> None:
+        super().__init__()
+        self.batches = False
+        self._methods = methods
+
+    def feed(self, data: bytes) -> list[bytes]:
+        return self._methods.get("feed", super().feed)(data)  # type: ignore[no-any-return]
+
+    def feed_eof(self) -> list[bytes]:
+        return self._methods.get("feed_eof", super().feed_eof)()  # type: ignore[no-any-return]
+
+    def encode(self, message: bytes) -> bytes:
+        return self._methods.get("encode", super().encode)(message)  # type: ignore[no-any-return]
+
+    def clone(self) -> Junk:
+        return Junk(**self._methods)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(
+    ("name", "junk"),
+    [("feed", None), ("feed", 7), ("feed_eof", 7), ("encode", None), ("encode", "text")],
+)
+def test_a_codec_that_gives_junk_ends_its_connection(name: str, junk: Any, later: bool, style: Style) -> None:
+    """It went past the handler's failures: to the loop, or the connection stayed open and its output was lost."""
+    handler = style(Junk(**{name: lambda *_: junk}))
+    with HandlerHarness(handler) as peer:
+        if name == "encode" and later:
+            peer.failures += [HandlerFailed("", None, "write", exc) for exc in _raised(peer, peer.conn.write, b"x")]
+        elif name == "encode":
+            handler._actions["on_message"] = lambda conn, *messages: conn.write(b"answer")
+        peer.receive(b"one\n")
+        peer.eof()
+        peer.advance(LINGER)
+        assert {type(failure.exc) for failure in peer.failures} == {TypeError}
+        assert handler.reason is CloseReason.HANDLER_ERROR or (later and junk is None)
+        peer.failures.clear()
+
+
+def _raised(peer: HandlerHarness, function: Callable[..., Any], *args: Any) -> list[Exception]:
+    try:
+        peer.call(function, *args)
+    except TypeError as exc:
+        return [exc]
+    return []
+
+
 def test_on_writable_that_raises_ends_its_connection() -> None:
     handler = Recorder(LengthPrefixCodec(), on_writable=fail)
     with HandlerHarness(handler) as peer:
