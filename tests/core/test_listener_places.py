@@ -27,7 +27,7 @@ def swept_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("swept_often")
 async def test_failed_handshakes_keep_nobody_out(tls_files: TLSFiles) -> None:
-    """Nobody is told of them: each held a place for 15 seconds, so a few garbage lines a second closed a port to all."""
+    """Nobody is told of them: each held a place for 15 seconds, so some lines of garbage a second closed a port."""
     places = 5
     endpoint = f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}"
     async with serving(Recorder(), endpoint, limits=Limits(max_connections=places)) as (_, place):
