@@ -180,8 +180,9 @@ class OutboundConnection(Connection[M]):
         with suppress(Exception):
             good.extend(map(self._encode, batch))  # keeps what came before the one that raises
         if good:
-            self.messages_sent += len(good)
-            self.send_now(b"".join(good))
+            with suppress(TypeError):  # where the codec gives what is not bytes, nothing can leave
+                self.send_now(b"".join(good))
+                self.messages_sent += len(good)
         self._fail("write", exc)
 
     def _fail(self, where: str, exc: BaseException) -> None:
@@ -194,7 +195,10 @@ class OutboundConnection(Connection[M]):
         try:
             data = _JOIN(out) if self._batching is None else self._batching(out)
         except Exception as exc:
-            self._give_up(out, exc)
+            if self._batching:
+                self._give_up(out, exc)
+            else:  # the codec's encode, or a call of write_encoded, gave something that is not bytes
+                self._fail("write", exc)
             return
         self.messages_sent += len(out)
         if self._congested and self._too_far_behind(len(data)):
@@ -228,6 +232,29 @@ class OutboundConnection(Connection[M]):
             self._check_open()
         elif self.bytes_sent != before:
             await asyncio.sleep(0)  # 64 KiB left at once: a sender whose peer is fast must not own the loop
+
+    async def send_eof(self) -> None:
+        if self._transport_write is nowhere and not self._held & CLOSING:
+            return
+        self._check_open()
+        if not self._context.half_close:
+            self.close()
+            return
+        for group in tuple(self._groups or ()):
+            group.discard(self)  # gives it what was said so far; more it cannot be told
+        if self._out:
+            self._flush()
+        self._transport_write = nowhere
+        assert self._transport is not None
+        self._say_eof(self._transport)  # if not: whoever reads will meet the reset
+
+    def _say_eof(self, transport: asyncio.Transport) -> bool:
+        """Whether the peer could be told that no more will come; asyncio raises where a reset has not been read yet."""
+        try:
+            transport.write_eof()
+        except OSError:
+            return False
+        return True
 
     def _check_open(self) -> None:
         """Raise what says why nothing can be sent any more, if so."""

@@ -13,13 +13,14 @@ import ssl
 import sys
 import weakref
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ..endpoint import Endpoint
-from ..events import AcceptResumed, AcceptSuspended, Address, ConnectionRefused
+from ..events import AcceptResumed, AcceptSuspended, Address, ConnectionRefused, HandlerFailed
 from .admission import Admission, address_key
 from .connections import connection_factory
 from .context import StreamContext
+from .loop import FAILURES
 from .sockets import UnixFile, bind_stream
 from .stream import StreamConnection
 
@@ -28,7 +29,7 @@ __all__ = ["StreamListener"]
 TLS_SHUTDOWN: Final = 5.0
 """Seconds for the peer to answer our close_notify. asyncio allows 30: a descriptor held for nothing."""
 SWEEP_EVERY: Final = 1.0
-"""Seconds between two collections of garbage while handshakes take all the room, off uvloop: tens of milliseconds each."""
+"""Seconds between two collections of garbage while handshakes take all the room, off uvloop; each takes some 10 ms."""
 RETRY_AFTER: Final = 1.0
 """Seconds until a listener that the system did not let accept again tries anew; asyncio's own accept waits as long."""
 REPORT_EVERY: Final = 1.0
@@ -61,6 +62,13 @@ def _let_go(handshake: weakref.ref[StreamConnection[Any]]) -> None:
     loop = listener.context.loop
     if not loop.is_closed():  # the garbage collector may run in any thread
         loop.call_soon_threadsafe(listener.end_handshake, handshake)
+
+
+class _Refusal(asyncio.Protocol):
+    """Stands where a connection could not be made."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).abort()  # uvloop's are none by class
 
 
 class StreamListener:
@@ -138,7 +146,7 @@ class StreamListener:
 
     async def _make_server_of(self, sock: socket.socket) -> asyncio.AbstractServer:
         options: dict[str, Any] = {"sock": sock, "backlog": self._backlog, "start_serving": False}
-        factory: Any = self._make
+        factory: Any = self._make_or_refuse
         if self._ssl_context is not None:
             factory = self._make_handshaking
             options["ssl"] = self._ssl_context
@@ -151,8 +159,17 @@ class StreamListener:
             options["cleanup_socket"] = False  # suspending must not remove the socket's file
         return await loop.create_unix_server(factory, **options)
 
-    def _make_handshaking(self) -> StreamConnection[Any]:
-        conn = self._make()
+    def _make_or_refuse(self) -> StreamConnection[Any] | _Refusal:
+        try:
+            return self._make()
+        except FAILURES as exc:  # the user's codec, or what makes it; asyncio would say nothing, uvloop not even close
+            self.context.events.emit(HandlerFailed(self.context.name, None, "codec", exc))
+            return _Refusal()
+
+    def _make_handshaking(self) -> StreamConnection[Any] | _Refusal:
+        conn = self._make_or_refuse()
+        if isinstance(conn, _Refusal):
+            return conn
         handshake = _Handshake(conn, _let_go)
         handshake.due, handshake.listener = -1, self
         self._handshaking[handshake] = handshake

@@ -99,8 +99,8 @@ class LoopShared:
 
     def _schedule(self) -> None:
         if not self._scheduled:
+            self._loop.call_soon(self._flush)  # in debug mode it raises for a call from another thread
             self._scheduled = True
-            self._loop.call_soon(self._flush)
 
     def publish_later(self, group: Speaker) -> None:
         """As :meth:`flush_later`, for a group. If another one spoke before it in this tick, that one's messages are

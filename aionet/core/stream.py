@@ -97,6 +97,7 @@ class StreamConnection(OutboundConnection[M]):
         self._heard_at = self._deadlines.now
         try:
             messages = self._feed(data)
+            self.messages_received += len(messages)
         except ProtocolError as fault:  # a codec that raises instead of setting it
             self._codec.fault = fault  # type: ignore[misc]
             messages = []
@@ -105,7 +106,6 @@ class StreamConnection(OutboundConnection[M]):
             return
         if messages:
             self._partial_at = 0.0
-            self.messages_received += len(messages)
             if self._held:
                 self._hold_back(messages)
             else:
@@ -122,11 +122,11 @@ class StreamConnection(OutboundConnection[M]):
         if self._codec.fault is None:
             try:
                 messages = self._codec.feed_eof()
+                self.messages_received += len(messages)
             except Exception as exc:
                 self._fail("codec.feed_eof", exc)
                 return False
             if messages:
-                self.messages_received += len(messages)
                 if self._held:
                     self._hold_back(messages)
                 else:
@@ -329,9 +329,10 @@ class StreamConnection(OutboundConnection[M]):
             # lingering_close).
             self._feed = _discard
             self._close_by = now + timeouts.linger
-            if self._transport_write is not nowhere:
-                transport.write_eof()
-            self._read(True)
+            if self._transport_write is nowhere or self._say_eof(transport):
+                self._read(True)
+            else:
+                transport.abort()
         else:
             self._close_by = now + timeouts.send
             transport.close()
@@ -410,21 +411,6 @@ class StreamConnection(OutboundConnection[M]):
             self._close(CloseReason.IDLE_TIMEOUT)
             return self._close_by
         return again
-
-    async def send_eof(self) -> None:
-        if self._transport_write is nowhere and not self._held & CLOSING:
-            return
-        self._check_open()
-        if not self._context.half_close:
-            self.close()
-            return
-        for group in tuple(self._groups or ()):
-            group.discard(self)  # gives it what was said so far; more it cannot be told
-        if self._out:
-            self._flush()
-        self._transport_write = nowhere
-        assert self._transport is not None
-        self._transport.write_eof()
 
     async def receive(self) -> M:
         raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
@@ -10,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from aionet import Limits, connect
+from aionet import Limits, LineCodec, StreamHandler, connect
 from aionet.core import listener as listener_module
 from aionet.core.listener import StreamListener
+from aionet.events import HandlerFailed
 
 from ..conftest import TLSFiles
-from ..serving import Recorder, eventually, open_raw, serving
+from ..serving import Recorder, collect, eventually, open_raw, serving
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def swept_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("swept_often")
 async def test_failed_handshakes_keep_nobody_out(tls_files: TLSFiles) -> None:
-    """Nobody is told of them: each held a place for 15 seconds, so a few garbage lines a second closed a port to all."""
+    """Nobody is told of them: each held a place for 15 seconds, so some lines of garbage a second closed a port."""
     places = 5
     endpoint = f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}"
     async with serving(Recorder(), endpoint, limits=Limits(max_connections=places)) as (_, place):
@@ -129,3 +131,27 @@ async def test_suspended_and_resumed_while_it_resumes_all_its_sockets_accept(mon
         steps[3].set()
         for place in (first, second, first):
             assert await answer(place.host, place.port) == b"X\n"
+
+
+async def test_a_codec_that_cannot_be_made_refuses_and_reports(tls_files: TLSFiles) -> None:
+    """On uvloop the client hung, on asyncio it was closed; neither said why."""
+    broken = False
+
+    def make() -> LineCodec:
+        if broken:
+            raise LookupError
+        return LineCodec()
+
+    for endpoint in ("tcp://127.0.0.1:0", f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}"):
+        broken = False
+        async with serving(StreamHandler[bytes](), endpoint, route={"codec": make}) as (server, place):
+            broken = True
+            failures = collect(server, HandlerFailed)
+            context = ssl.create_default_context(cafile=str(tls_files.ca)) if place.scheme == "tls" else None
+            async with asyncio.timeout(8):
+                reader, writer = await asyncio.open_connection(place.host, place.port, ssl=context)
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.transport.abort()
+            assert [(failure.where, type(failure.exc)) for failure in failures] == [("codec", LookupError)]
+            assert server.connections == 0

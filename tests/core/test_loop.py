@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from aionet.core import loop as loops
-from aionet.core.loop import loop_factory, loop_name, run, shared
+from aionet.core.loop import LoopShared, loop_factory, loop_name, run, shared
 from aionet.errors import ConfigError
 from aionet.testing import VirtualClockLoop
 
@@ -129,3 +130,33 @@ def test_a_flush_that_fails_holds_up_nobody(clock: VirtualClockLoop) -> None:
     clock.advance()
     assert log == ["a", "b"]
     assert [type(exc) for exc in escaped] == [ZeroDivisionError]
+
+
+class Counted:
+    flushed = 0
+
+    def flush_tick(self) -> None:
+        self.flushed += 1
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+async def test_a_call_from_another_thread_refused_in_debug_mode_does_not_stop_the_flushes() -> None:
+    loop = asyncio.get_running_loop()
+    end_of_tick, items, errors = LoopShared(loop), [Counted(), Counted()], list[Exception]()
+
+    def mistake() -> None:
+        try:
+            end_of_tick.flush_later(items[0])
+        except RuntimeError as exc:
+            errors.append(exc)
+
+    loop.set_debug(True)
+    thread = threading.Thread(target=mistake)
+    thread.start()
+    thread.join()
+    loop.set_debug(False)
+    assert len(errors) == 1
+    end_of_tick.flush_later(items[1])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [item.flushed for item in items] == [1, 1]

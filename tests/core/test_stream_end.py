@@ -118,6 +118,37 @@ def test_an_exception_of_the_network_is_told() -> None:
         assert handler.calls[-1] == ("on_close", CloseReason.TRANSPORT_ERROR, lost)
 
 
+def reset_unnoticed(peer: HandlerHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer has reset the connection, and nothing was read since: shutdown(2) fails."""
+
+    def write_eof() -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(peer.transport, "write_eof", write_eof)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_closing_after_a_reset_not_yet_noticed_closes(style: Style, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio's write_eof raises then: the connection was left half closed, its place and descriptor held for ever."""
+    handler = style(LineCodec(max_size=100))
+    with HandlerHarness(handler) as peer:
+        reset_unnoticed(peer, monkeypatch)
+        peer.receive(b"x" * 200)
+        assert handler.reason is CloseReason.FRAMING_ERROR
+        assert handler.names[-1] == "on_close"
+
+
+def test_send_eof_after_a_reset_not_yet_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = AsyncRecorder()
+    with HandlerHarness(handler) as peer:
+        reset_unnoticed(peer, monkeypatch)
+        task = peer.start(peer.conn.send_eof())
+        peer.advance()
+        assert task.exception() is None
+        peer.reset()
+        assert handler.reason is CloseReason.PEER_RESET
+
+
 # ── the user's exceptions ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -168,6 +199,57 @@ def test_a_callback_that_raises_ends_its_connection_alone(
 
 class Others(StreamHandler[bytes]):
     pass
+
+
+class Junk(LineCodec):
+    """A codec with a defect: it gives what it must not."""
+
+    def __init__(self, **methods: Callable[..., Any]) -> None:
+        super().__init__()
+        self.batches = False
+        self._methods = methods
+
+    def feed(self, data: bytes) -> list[bytes]:
+        return self._methods.get("feed", super().feed)(data)  # type: ignore[no-any-return]
+
+    def feed_eof(self) -> list[bytes]:
+        return self._methods.get("feed_eof", super().feed_eof)()  # type: ignore[no-any-return]
+
+    def encode(self, message: bytes) -> bytes:
+        return self._methods.get("encode", super().encode)(message)  # type: ignore[no-any-return]
+
+    def clone(self) -> Junk:
+        return Junk(**self._methods)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(
+    ("name", "junk"),
+    [("feed", None), ("feed", 7), ("feed_eof", 7), ("encode", None), ("encode", "text")],
+)
+def test_a_codec_that_gives_junk_ends_its_connection(name: str, junk: Any, later: bool, style: Style) -> None:
+    """It went past the handler's failures: to the loop, or the connection stayed open and its output was lost."""
+    handler = style(Junk(**{name: lambda *_: junk}))
+    with HandlerHarness(handler) as peer:
+        if name == "encode" and later:
+            peer.failures += [HandlerFailed("", None, "write", exc) for exc in _raised(peer, peer.conn.write, b"x")]
+        elif name == "encode":
+            handler._actions["on_message"] = lambda conn, *messages: conn.write(b"answer")
+        peer.receive(b"one\n")
+        peer.eof()
+        peer.advance(LINGER)
+        assert {type(failure.exc) for failure in peer.failures} == {TypeError}
+        assert handler.reason is CloseReason.HANDLER_ERROR or (later and junk is None)
+        peer.failures.clear()
+
+
+def _raised(peer: HandlerHarness, function: Callable[..., Any], *args: Any) -> list[Exception]:
+    try:
+        peer.call(function, *args)
+    except TypeError as exc:
+        return [exc]
+    return []
 
 
 def test_on_writable_that_raises_ends_its_connection() -> None:
