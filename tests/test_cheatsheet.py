@@ -1,4 +1,4 @@
-"""docs/cheatsheet.md: every section of the cheat sheet is there, every block and command in it runs and prints what it says.
+"""docs/cheatsheet.md: every section is there, and every block and command runs and prints what it says.
 
 Ports written there are put in place of those that the system chose; nothing else is changed.
 """
