@@ -80,7 +80,9 @@ TRANSPORTS: Final = frozenset(
 )
 """Names of asyncio that only core uses, and ``testing``, whose memory transport has to look like one."""
 
-CROSS_CUTTING: Final = frozenset({"tests/test_bad_input.py", "tests/test_public_api.py", "tests/test_readme.py"})
+CROSS_CUTTING: Final = frozenset(
+    f"tests/test_{name}.py" for name in ("bad_input", "cheatsheet", "public_api", "readme")
+)
 """Tests of the whole, which mirror no module."""
 
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -18,63 +14,27 @@ from aionet import CloseReason, Limits, Timeouts
 from aionet.endpoint import OPTIONS, SCHEMES
 from aionet.events import Event
 
+from .documents import ROOT, anchors, blocks, rows, serve, shell
 from .tools import require
 
-ROOT: Final = Path(__file__).parent.parent
 README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS: Final[list[tuple[str, str]]] = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
+BLOCKS: Final = blocks(README)
 PYTHON: Final = [text for language, text in BLOCKS if language == "python"]
 DOCS: Final = sorted((ROOT / "docs").glob("*.md"))
 IN_DOCS: Final = [
-    text for file in DOCS for text in re.findall(r"^```python\n(.*?)^```$", file.read_text(), re.M | re.S)
+    text
+    for file in DOCS
+    if file.name != "cheatsheet.md"  # its blocks lean on one another: tests/test_cheatsheet.py
+    for language, text in blocks(file.read_text(encoding="utf-8"))
+    if language == "python"
 ]
 SHELL: Final = [line for language, text in BLOCKS if language == "shell" for line in text.splitlines()]
-ENVIRONMENT: Final = {
-    "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-    "PYTHONPATH": str(ROOT),
-    "PYTHONWARNINGS": "error",
-    "LC_ALL": "C.UTF-8",
-}
-WAIT: Final = 30.0
 
 
 def named(name: str) -> str:
     """The Python block that begins with ``# name``."""
     (text,) = [text for text in PYTHON if text.startswith(f"# {name}\n")]
     return text
-
-
-def shell(command: str, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["sh", "-c", command],
-        cwd=cwd,
-        env=ENVIRONMENT,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-        check=False,
-    )
-
-
-@contextmanager
-def serve(cwd: Path, *targets: str) -> Iterator[dict[str, int]]:
-    """``python -m aionet serve``; ports by ``scheme:name``."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aionet", "serve", "--json", *targets],
-        cwd=cwd,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        started: dict[str, Any] = json.loads(process.stdout.readline())
-        yield {f"{each['scheme']}:{each['name']}": each["port"] for each in started["endpoints"]}
-    finally:
-        process.terminate()
-        process.communicate(timeout=WAIT)
-    assert process.returncode == 0
 
 
 # ── Python ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -166,17 +126,10 @@ def test_the_other_commands_are_of_make() -> None:
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def rows(header: str) -> list[list[str]]:
-    """The cells of the table with this first line, without its head."""
-    _, _, rest = README.partition(f"{header}\n")
-    lines = rest.partition("\n\n")[0].splitlines()[1:]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
 def test_limits_and_deadlines_are_those_of_the_source() -> None:
     wanted = {f"`Limits.{field.name}`": f"{field.default:,}" for field in dataclasses.fields(Limits)}
     wanted |= {f"`Timeouts.{field.name}`": f"{field.default:g} s" for field in dataclasses.fields(Timeouts)}
-    assert {name: default for name, default, _ in rows("| name | default | what it bounds |")} == wanted
+    assert {name: default for name, default, _ in rows(README, "| name | default | what it bounds |")} == wanted
 
 
 def test_options_are_those_of_the_source() -> None:
@@ -190,7 +143,7 @@ def test_options_are_those_of_the_source() -> None:
         ]
         for key, option in OPTIONS.items()
     ]
-    found = rows("| option | schemes | value | meaning |")
+    found = rows(README, "| option | schemes | value | meaning |")
     assert [[key, set(schemes.split(", ")), *rest] for key, schemes, *rest in found] == [
         [key, set(schemes.split(", ")), *rest] for key, schemes, *rest in wanted
     ]
@@ -199,7 +152,7 @@ def test_options_are_those_of_the_source() -> None:
 def test_codecs_have_these_limits() -> None:
     import aionet
 
-    for codec, _, limit in rows("| codec | a message is | default limit |"):
+    for codec, _, limit in rows(README, "| codec | a message is | default limit |"):
         made = getattr(aionet, codec.strip("`"))
         if limit[0].isdigit():
             assert made().max_size == int(limit.replace(",", ""))
@@ -209,14 +162,17 @@ def test_exit_codes_are_those_of_the_command() -> None:
     from aionet.cli import failures
     from aionet.errors import ConfigError, StartupError
 
-    assert [row[0] for row in rows("| code | meaning |")] == ["0", "1", "2", "3", "4", "5"]
+    assert [row[0] for row in rows(README, "| code | meaning |")] == ["0", "1", "2", "3", "4", "5"]
     assert (failures.DEFECT, failures.USAGE, StartupError.exit_code, ConfigError.exit_code) == (1, 2, 3, 4)
 
 
 @pytest.mark.parametrize("file", [ROOT / "README.md", *DOCS], ids=lambda file: file.name)
 def test_links_lead_somewhere(file: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", file.read_text(encoding="utf-8")):
-        assert (file.parent / target).exists(), target
+        path, _, anchor = target.partition("#")
+        found = file.parent / path if path else file
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found.read_text(encoding="utf-8")), target
 
 
 def test_all_close_reasons_and_events_are_told() -> None:

@@ -26,6 +26,8 @@ MAX_HANDSHAKE: Final = 256 * 1024
 """Bytes a peer may send until the handshake is done: chains are of some kB."""
 
 _TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")
+_CLIENT_HELLO: Final = b"\x01"
+"""Type of the message behind a record's five bytes (RFC 8446, section 4). From a server it is our own, echoed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ async def _try_tls(sock: socket.socket, server_name: str | None, timeout: float)
 
 
 def _not_tls(first: bytes, exc: ssl.SSLError | None) -> Greeting:
-    if first.startswith(_TLS_RECORDS):
+    if first.startswith(_TLS_RECORDS) and first[5:6] != _CLIENT_HELLO:
         why = (exc.reason or reason_of(exc)) if exc is not None else "the handshake did not end"
         return Greeting(refusal=why.lower().replace("_", " "))
     return Greeting(first[:MAX_BANNER], len(first) > MAX_BANNER, prompted=bool(first))

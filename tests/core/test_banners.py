@@ -75,6 +75,12 @@ async def test_tls_that_refuses_us() -> None:
     assert "handshake failure" in greeting.refusal
 
 
+async def test_an_echo_of_our_hello_is_no_tls() -> None:
+    echoed = bytes.fromhex("1603010005 01000001 03")  # a record, in it a ClientHello: no server sends one
+    with speaking(reply=echoed) as port:
+        assert await greeting_of(port, timeout=0.1) == Greeting(echoed, prompted=True)
+
+
 async def test_tls_that_never_comes_to_an_end() -> None:
     with speaking(reply=bytes.fromhex("1603034000")) as port:  # a record of 16 KiB is announced, and none comes
         greeting = await greeting_of(port, timeout=0.1)
