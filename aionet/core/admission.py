@@ -124,7 +124,9 @@ def descriptor_budget(limits: Limits, listeners: int = 1) -> DescriptorBudget:
     free = soft - _descriptors_in_use()
     reserve = max(16, soft // 10)
     connections = max(1, min(limits.max_connections, free - 2 * reserve))
-    backlog = max(1, min(MAX_BACKLOG, (free - connections) // (2 * max(1, listeners))))
+    # asyncio makes a transport of what it accepted some turns of the loop later, and counts it then: meanwhile it may
+    # accept the whole queue three times.
+    backlog = max(1, min(MAX_BACKLOG, (free - connections) // (4 * max(1, listeners))))
     return DescriptorBudget(connections, backlog)
 
 

@@ -14,7 +14,7 @@ from aionet.errors import EncodeError
 from aionet.limits import Limits
 from aionet.testing import HandlerHarness
 
-from .stream_tools import LINGER, BatchRecorder, Recorder
+from .stream_tools import LINGER, BatchRecorder, Recorder, as_on_uvloop
 
 
 def echo(conn: Connection[Any], message: Any) -> None:
@@ -212,7 +212,8 @@ def test_a_line_of_a_batch_that_cannot_be_encoded_ends_the_connection(ending: st
 # ── back-pressure ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_peer_that_does_not_read_is_not_read_and_goes_on_in_order() -> None:
+def test_a_peer_that_does_not_read_is_not_read_and_goes_on_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_on_uvloop(monkeypatch)  # where a chunk comes whole
     handler = Recorder(FRAMES, on_message=echo)
     chunk = FRAMES.encode(bytes(30_000)) * 8
     with HandlerHarness(handler) as peer:
