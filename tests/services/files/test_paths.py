@@ -298,7 +298,7 @@ def hostile_names(count: int, seed: int) -> Iterator[str]:
             continue
         parts = source.choices(pieces, k=source.randint(1, 6))
         name = source.choice(["/", "/", "/", "//", "\\", ""]).join(parts)
-        prefix = source.choice(["", "", "", "/", "../", "./", "//", "\\\\", "file:" + "//", "/proc/self/root/"])
+        prefix = source.choice(["", "", "", "/", "../", "./", "//", "\\\\", "file://", "/proc/self/root/"])
         yield prefix + name + source.choice(["", "", "", "/", "\0", ".", " ", "/..", "/."])
 
 
