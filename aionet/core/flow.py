@@ -22,7 +22,7 @@ from .context import StreamContext
 from .loop import LoopShared
 from .tls import tls_facts
 
-__all__ = ["CLOSING", "Membership", "OutboundConnection", "nowhere", "reason_of"]
+__all__ = ["CLOSING", "FLUSH_AT", "Membership", "OutboundConnection", "nowhere", "reason_of"]
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
