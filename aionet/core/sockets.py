@@ -8,7 +8,6 @@ loop. Options go to the listening socket before ``bind``: on Linux, accepted soc
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import socket
@@ -18,12 +17,17 @@ from typing import Any, Final
 
 from ..endpoint import Endpoint
 from ..errors import BindError, EndpointError
+from .threads import in_thread
 from .unix import UnixFile, bind_unix
 
 __all__ = ["UnixFile", "apply_options", "bind_datagram", "bind_stream", "reason_of", "resolve", "scoped"]
 
 SocketAddress = tuple[Any, ...]
 Target = tuple[socket.AddressFamily, SocketAddress]
+
+RESOLVE_TIMEOUT: Final = 60.0
+"""Seconds for the system's resolver, which tries its servers for some 30 by default (resolv.conf(5)). Clients have
+time limits of their own."""
 
 KEEPALIVE_IDLE: Final = 60
 KEEPALIVE_INTERVAL: Final = 15
@@ -93,6 +97,7 @@ async def resolve(endpoint: Endpoint, kind: int, proto: int, *, passive: bool) -
 
     Raises:
         socket.gaierror: the name does not resolve.
+        TimeoutError: the resolver does not answer.
         UnicodeError: it is no name at all.
     """
     if passive and not endpoint.host:
@@ -104,8 +109,11 @@ async def resolve(endpoint: Endpoint, kind: int, proto: int, *, passive: bool) -
             endpoint.host, endpoint.port, type=kind, proto=proto, flags=socket.AI_NUMERICHOST
         )
     else:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            endpoint.host or None, endpoint.port, type=kind, proto=proto, flags=socket.AI_PASSIVE if passive else 0
+        host, flags = endpoint.host or None, socket.AI_PASSIVE if passive else 0
+        # Not by the loop's executor: a resolver that hangs would keep the process alive that has given up on it.
+        found = await in_thread(
+            lambda: socket.getaddrinfo(host, endpoint.port, type=kind, proto=proto, flags=flags),
+            timeout=RESOLVE_TIMEOUT,
         )
     inet = (socket.AF_INET, socket.AF_INET6)
     targets = dict.fromkeys((family, address) for family, _, _, _, address in found if family in inet)
