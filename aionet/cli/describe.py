@@ -12,7 +12,7 @@ from ..events import Address
 from ..handler import TLSFacts
 from .options import escape_controls
 
-__all__ = ["address_text", "bars", "duration", "tcp_dict", "tcp_state", "tls_dict", "tls_lines"]
+__all__ = ["address_text", "bars", "duration", "tcp_dict", "tcp_state", "tls_dict", "tls_line", "tls_lines"]
 
 BAR: Final = 40
 """Characters for the whole time."""
@@ -64,6 +64,21 @@ def tls_lines(tls: TLSFacts, certificate: CertificateFacts | None) -> list[tuple
         ("valid", f"{certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d} ({_days_left(certificate)})"),
         ("checked", "yes" if tls.peer_certificate else "NO: it was not asked to be"),
     ]
+
+
+def tls_line(tls: TLSFacts, certificate: CertificateFacts | None) -> str:
+    """``TLSv1.3, CN=example.com by CN=Example CA, until 2027-01-01, names: example.com``; nobody checked it."""
+    if certificate is None:
+        return f"{tls.version}, no certificate that can be read"
+    subject, issuer = certificate.subject or "nobody", certificate.issuer or "nobody"
+    words = [tls.version, f"self-signed by {issuer}" if certificate.self_issued else f"{subject} by {issuer}"]
+    now = datetime.now(UTC)
+    if certificate.not_before > now:
+        words.append(f"NOT VALID before {certificate.not_before:%Y-%m-%d}")
+    words.append(f"{'EXPIRED' if certificate.not_after < now else 'until'} {certificate.not_after:%Y-%m-%d}")
+    if certificate.names:
+        words.append(f"names: {' '.join(certificate.names)}")
+    return escape_controls(", ".join(words))
 
 
 def _days_left(certificate: CertificateFacts) -> str:

@@ -26,9 +26,10 @@ from ..client.scanning import (
     find_targets,
 )
 from ..client.scanning import scan as scan_hosts
+from ..client.sockinfo import certificate_of
 from ..core.loop import run
 from ..errors import ConfigError
-from .certificates import certificate_json, certificate_line
+from .describe import tls_dict, tls_line
 from .failures import INTERRUPTED, NOT_STARTED, CommandError
 from .options import debug_option, escape_controls, json_option, timeout_option
 
@@ -221,7 +222,7 @@ def greeting_words(greeting: Greeting) -> list[str]:
     """What an open port said, safe for a terminal."""
     words = []
     if greeting.tls is not None:
-        words.append(escape_controls(certificate_line(greeting.tls)))
+        words.append(tls_line(greeting.tls, certificate_of(greeting.tls)))
     if greeting.refusal is not None:
         words.append(escape_controls(f"TLS, which refused us: {greeting.refusal}"))
     if greeting.banner:
@@ -267,7 +268,7 @@ def _port_json(port: PortReport) -> dict[str, object]:
         found["banner"] = _text(greeting.banner) if greeting.banner else None
         found["banner_cut"] = greeting.cut
         found["banner_answers_tls_hello"] = greeting.prompted
-        found["tls"] = None if greeting.tls is None else certificate_json(greeting.tls)
+        found["tls"] = tls_dict(greeting.tls, certificate_of(greeting.tls))
         found["tls_refusal"] = greeting.refusal
     return found
 

@@ -11,12 +11,13 @@ import contextlib
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ..handler import TLSFacts
 from .sockets import reason_of
+from .tls import tls_facts
 
-__all__ = ["MAX_BANNER", "Greeting", "greet", "unverified_facts"]
+__all__ = ["MAX_BANNER", "Greeting", "greet"]
 
 MAX_BANNER: Final = 512
 """Bytes kept. The longest greeting of a common protocol, SMTP's, is a line of at most 512 (RFC 5321, 4.5.3.1.5)."""
@@ -99,7 +100,7 @@ async def _try_tls(sock: socket.socket, server_name: str | None, timeout: float)
         return _not_tls(stream.first, exc)
     except (OSError, EOFError):  # TimeoutError is one
         return _not_tls(stream.first, None)
-    facts = unverified_facts(context, hello)
+    facts = tls_facts(hello)
     banner = await stream.read_for(MORE_PATIENCE)
     return Greeting(banner[:MAX_BANNER], len(banner) > MAX_BANNER, tls=facts)
 
@@ -162,23 +163,3 @@ class _TLSStream:
         if len(self.first) <= MAX_BANNER:
             self.first += data[: MAX_BANNER + 1 - len(self.first)]
         self._incoming.write(data)
-
-
-def unverified_facts(context: ssl.SSLContext, tls: Any) -> TLSFacts:
-    """What a handshake agreed on, with a certificate that was not verified.
-
-    ``getpeercert`` decodes one only where the context demands verification; it asks when it is called, so a context
-    that serves this handshake alone may demand it afterwards.
-    """
-    cipher = tls.cipher()
-    context.verify_mode = ssl.CERT_REQUIRED
-    try:
-        certificate = tls.getpeercert() or {}
-    except (ssl.SSLError, ValueError):  # one that does not decode
-        certificate = {}
-    return TLSFacts(
-        version=tls.version() or "",
-        cipher=cipher[0] if cipher else "",
-        alpn=tls.selected_alpn_protocol(),
-        peer_certificate=certificate,
-    )

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aionet.cli.describe import BAR, address_text, bars, duration, tcp_dict, tcp_state, tls_dict, tls_lines
+from aionet.cli.describe import BAR, address_text, bars, duration, tcp_dict, tcp_state, tls_dict, tls_line, tls_lines
 from aionet.client.certificate import CertificateFacts
 from aionet.core.socket_facts import SocketFacts
 from aionet.events import Address
@@ -89,3 +90,21 @@ def test_tcp_states() -> None:
     facts = SocketFacts("IPv4", None, None, (), {"state": 8, "rtt": 5}, None)
     assert tcp_dict(facts) == {"state": "CLOSE_WAIT", "rtt": 5}
     assert tcp_dict(SocketFacts("Unix", None, None, (), {}, None)) is None
+
+
+def year(number: int) -> datetime.datetime:
+    return datetime.datetime(number, 1, 1, tzinfo=datetime.UTC)
+
+
+def test_a_certificate_in_one_line() -> None:
+    tls = TLSFacts(version="TLSv1.3", cipher="AES", alpn=None, peer_certificate={})
+    begin, end = year(2000), year(2999)
+    good = CertificateFacts("CN=a.example.com", "CN=Example CA", ("a.example.com", "127.0.0.1"), begin, end, "0a", "00")
+    assert tls_line(tls, good) == (
+        "TLSv1.3, CN=a.example.com by CN=Example CA, until 2999-01-01, names: a.example.com 127.0.0.1"
+    )
+    assert "self-signed by CN=Example CA" in tls_line(tls, dataclasses.replace(good, subject="CN=Example CA"))
+    assert "EXPIRED 2001-01-01" in tls_line(tls, dataclasses.replace(good, not_after=year(2001)))
+    assert "NOT VALID before 2998-01-01" in tls_line(tls, dataclasses.replace(good, not_before=year(2998)))
+    assert tls_line(tls, None) == "TLSv1.3, no certificate that can be read"
+    assert "\x1b" not in tls_line(tls, dataclasses.replace(good, subject="CN=\x1b[31m"))

@@ -60,7 +60,7 @@ def test_certificates(tls_files: TLSFiles, capsys: pytest.CaptureFixture[str]) -
         assert main(["scan", "-p", str(there), "--banner", "--timeout", "0.5"]) == 0
     tls = found["hosts"][0]["open"][0]["tls"]
     assert (tls["version"], tls["verified"]) == ("TLSv1.3", False)
-    assert "localhost" in tls["names"]
+    assert "localhost" in tls["certificate"]["names"]
     assert "names: 127.0.0.1" in capsys.readouterr().out
 
 
