@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from .endpoint import Endpoint
 from .errors import RouteError
@@ -115,9 +115,6 @@ class Router:
         return f"Router({', '.join(f'{route.endpoint.location}={route.name}' for route in self._routes)})"
 
 
-_PACKET: Final = frozenset({"udp"})
-
-
 def _name_of(handler: Any) -> str:
     if isinstance(handler, (StreamHandler, DatagramHandler)):
         return type(handler).__name__.lower()
@@ -128,6 +125,6 @@ def _collide(one: Endpoint, other: Endpoint) -> bool:
     """Whether both cannot be bound together, as far as their text tells; the system has the last word."""
     if one.scheme == "unix" or other.scheme == "unix" or "fd" in (one.scheme, other.scheme):
         return one.scheme == other.scheme and (one.path, one.port) == (other.path, other.port)
-    if one.port == 0 or one.port != other.port or (one.scheme in _PACKET) != (other.scheme in _PACKET):
+    if one.port == 0 or one.port != other.port or one.is_datagram != other.is_datagram:
         return False
     return one.host == other.host

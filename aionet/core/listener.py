@@ -13,6 +13,7 @@ import ssl
 import sys
 import weakref
 from collections import deque
+from collections.abc import Hashable
 from typing import Any, Final, cast
 
 from ..endpoint import Endpoint
@@ -213,7 +214,8 @@ class StreamListener:
         if self._closed:
             conn.abort()
             return False
-        if admission.crowded(address_key(peer)):
+        key = address_key(peer)
+        if admission.crowded(key):
             self._refuse(conn, peer)
             return False
         if self._parked or admission.full:
@@ -223,11 +225,14 @@ class StreamListener:
             deadlines.watch(conn, self.context.loop.time() + self.context.timeouts.first_message)
             self._suspend()
             return False
-        admission.add(address_key(peer))
-        conn.address_key = address_key(peer)
+        self._take_in(conn, key)
         if admission.full:
             self._suspend()
         return True
+
+    def _take_in(self, conn: StreamConnection[Any], key: Hashable) -> None:
+        self._admission.add(key)
+        conn.address_key = key
 
     def leave(self, conn: StreamConnection[Any]) -> None:
         self._admission.remove(conn.address_key)
@@ -246,11 +251,11 @@ class StreamListener:
             if conn.closing:  # it waited too long, and is about to be gone
                 continue
             peer = conn.peername
-            if self._admission.crowded(address_key(peer)):
+            key = address_key(peer)
+            if self._admission.crowded(key):
                 self._refuse(conn, peer)
                 continue
-            self._admission.add(address_key(peer))
-            conn.address_key = address_key(peer)
+            self._take_in(conn, key)
             conn.resume_reading()
             conn.begin()
         if self._closed:
