@@ -10,12 +10,18 @@ want() { # want COMMAND PACKAGE
     command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
 
+want aria2c aria2
+want chromium chromium
+want curl curl
 want ip iproute2
 want nc netcat-openbsd
 want socat socat
 want openssl openssl
 want telnet telnet
 want redis-cli redis-tools
+want redis-server redis-server
+want strace strace
+want wget wget
 
 [ -n "$missing" ] || exit 0
 
