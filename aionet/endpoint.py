@@ -4,6 +4,7 @@
 
     tcp://127.0.0.1:7000            tcp://[::1]:7000?nodelay=0&rcvbuf=262144
     tls://0.0.0.0:7443?cert=server.pem&key=server.key&client_ca=clients.pem
+    ws://127.0.0.1:8081/chat        wss://0.0.0.0:8443/chat?cert=server.pem&key=server.key
     unix:///run/app.sock?mode=0600
     udp://239.1.2.3:5000?interface=127.0.0.1
     fd://3                          a listening socket inherited from a supervisor
@@ -28,10 +29,13 @@ __all__ = ["OPTIONS", "SCHEMES", "Endpoint", "Option", "OptionValue"]
 
 OptionValue = bool | int | str
 
-SCHEMES: Final = ("tcp", "tls", "unix", "udp", "fd")
-_STREAM_INET = frozenset({"tcp", "tls"})
-_STREAM = frozenset({"tcp", "tls", "unix", "fd"})
-_INET = frozenset({"tcp", "tls", "udp"})
+SCHEMES: Final = ("tcp", "tls", "ws", "wss", "unix", "udp", "fd")
+_TLS = frozenset({"tls", "wss"})
+_WEB = frozenset({"ws", "wss"})
+_STREAM_INET = frozenset({"tcp"}) | _TLS | _WEB
+_STREAM = _STREAM_INET | {"unix", "fd"}
+_INET = _STREAM_INET | {"udp"}
+_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +61,16 @@ OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
         "backlog": Option(int, _STREAM, "connections the kernel queues before they are accepted", 1),
         "rcvbuf": Option(int, _INET | {"unix"}, "SO_RCVBUF: bytes of the kernel's receive buffer", 1),
         "sndbuf": Option(int, _INET | {"unix"}, "SO_SNDBUF: bytes of the kernel's send buffer", 1),
-        "reuse_address": Option(bool, _INET, "SO_REUSEADDR (default on for tcp and tls)"),
+        "reuse_address": Option(bool, _INET, "SO_REUSEADDR (default on, but for udp)"),
         "reuse_port": Option(bool, _INET, "SO_REUSEPORT: several processes may bind this port"),
         "ipv6only": Option(bool, _INET, "IPV6_V6ONLY: an IPv6 wildcard leaves IPv4 alone"),
         "mode": Option(str, frozenset({"unix"}), "permissions of the socket file, octal, such as 0600"),
-        "cert": Option(str, frozenset({"tls"}), "PEM file with the certificate chain to show"),
-        "key": Option(str, frozenset({"tls"}), "PEM file with its private key (default: in cert)"),
-        "client_ca": Option(str, frozenset({"tls"}), "PEM file of CAs; a client must show a certificate of theirs"),
-        "ca": Option(str, frozenset({"tls"}), "PEM file of CAs a client trusts (default: the system's)"),
-        "server_name": Option(str, frozenset({"tls"}), "name a client expects in the certificate (default: the host)"),
-        "verify": Option(bool, frozenset({"tls"}), "whether a client checks the certificate (default on)"),
+        "cert": Option(str, _TLS, "PEM file with the certificate chain to show"),
+        "key": Option(str, _TLS, "PEM file with its private key (default: in cert)"),
+        "client_ca": Option(str, _TLS, "PEM file of CAs; a client must show a certificate of theirs"),
+        "ca": Option(str, _TLS, "PEM file of CAs a client trusts (default: the system's)"),
+        "server_name": Option(str, _TLS, "name a client expects in the certificate (default: the host)"),
+        "verify": Option(bool, _TLS, "whether a client checks the certificate (default on)"),
         "broadcast": Option(bool, frozenset({"udp"}), "SO_BROADCAST: may send to broadcast addresses"),
         "interface": Option(str, frozenset({"udp"}), "interface of a multicast group: its IPv4 address, or its name"),
         "ttl": Option(int, frozenset({"udp"}), "hops a multicast datagram may travel (default 1)"),
@@ -82,7 +86,8 @@ class Endpoint:
         scheme: One of :data:`SCHEMES`.
         host: Name or address without brackets; ``""`` means every address. Empty for ``unix`` and ``fd``.
         port: 0 to 65535; 0 lets the system choose. 0 for ``unix``; the descriptor's number for ``fd``.
-        path: File of a ``unix`` socket; empty for the others.
+        path: File of a ``unix`` socket; path of the request of ``ws`` and ``wss``, still percent-encoded, ``"/"`` if
+            none is given; empty for the others.
         options: Values by key, typed as :data:`OPTIONS` says.
     """
 
@@ -120,8 +125,14 @@ class Endpoint:
             return cls(scheme, path=_parse_path(text, place), options=options)
         if scheme == "fd":
             return cls(scheme, port=_parse_number(text, "descriptor", place, 1 << 20), options=options)
+        path = ""
+        if scheme in _WEB:
+            place, _, rest = place.partition("/")
+            path = _parse_url_path(text, f"/{rest}")
+            if ":" not in place.rpartition("]")[2]:
+                place = f"{place}:{_DEFAULT_PORTS[scheme]}"
         host, port = _parse_host_port(text, place)
-        return cls(scheme, host, port, options=options)
+        return cls(scheme, host, port, path, options)
 
     def with_options(self, **options: OptionValue) -> Endpoint:
         """The same endpoint with these options set as well.
@@ -142,6 +153,16 @@ class Endpoint:
     def is_datagram(self) -> bool:
         """Whether messages keep their borders here (UDP), instead of forming a stream."""
         return self.scheme == "udp"
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the connection is encrypted (tls, wss)."""
+        return self.scheme in _TLS
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether WebSocket messages are spoken here (ws, wss)."""
+        return self.scheme in _WEB
 
     @property
     def is_multicast(self) -> bool:
@@ -165,7 +186,7 @@ class Endpoint:
         if self.scheme == "fd":
             return f"fd://{self.port}"
         host = f"[{self.host}]" if ":" in self.host else self.host or "*"
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
 
     def __str__(self) -> str:
         if not self.options:
@@ -219,6 +240,14 @@ def _parse_path(text: str, place: str) -> str:
         path.encode(errors=_UNDECODABLE)
     except UnicodeEncodeError as exc:
         raise EndpointError(f"endpoint {text!r}: {path!r} is no path: {exc.reason}") from exc
+    return path
+
+
+def _parse_url_path(text: str, path: str) -> str:
+    if not path.isascii() or " " in path or "#" in path:
+        raise EndpointError(
+            f"endpoint {text!r}: {path!r} is no path of a URL", hint=f"percent-encoded: {quote(path, safe='/%')}"
+        )
     return path
 
 

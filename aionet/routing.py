@@ -87,8 +87,8 @@ class Router:
                 raise RouteError(f"{where.location}: a datagram route takes neither a codec nor TLS")
         else:
             stream_style(handler)
-            if ssl_context is not None and where.scheme != "tls":
-                raise RouteError(f"{where.location}: an ssl_context needs a tls:// endpoint")
+            if ssl_context is not None and not where.is_tls:
+                raise RouteError(f"{where.location}: an ssl_context needs a tls:// or wss:// endpoint")
         for route in self._routes:
             if _collide(route.endpoint, where):
                 raise RouteError(f"{where.location}: {route.endpoint.location} is taken by route {route.name!r}")

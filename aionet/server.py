@@ -179,7 +179,7 @@ class Server:
         assert self._deadlines is not None
         assert self._admission is not None
         ssl_context = None
-        if route.endpoint.scheme == "tls":
+        if route.endpoint.is_tls:
             given = route.ssl_context
             ssl_context = server_context(route.endpoint) if given is None else checked_context(route.endpoint, given)
         handler = route.handler
@@ -187,7 +187,7 @@ class Server:
         context: StreamContext[Any] = StreamContext(
             route.name,
             handler,
-            route.codec or (handler.codec if isinstance(handler, StreamHandler) else None),
+            route.codec,
             loop=loop,
             events=self.events,
             deadlines=self._deadlines,
@@ -195,6 +195,7 @@ class Server:
             timeouts=_timeouts_of(route, self.timeouts),
             half_close=ssl_context is None,
             nodelay_off=route.endpoint.options.get("nodelay") is False,
+            endpoint=route.endpoint,
         )
         admission = self._admission
         if limits is not None:

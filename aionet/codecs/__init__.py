@@ -3,6 +3,8 @@
 A codec of your own subclasses :class:`~aionet.Codec`; :func:`aionet.testing.verify_codec` checks it.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .fixed import FixedSizeCodec
 from .json import JsonCodec
 from .length import LengthPrefixCodec
@@ -19,4 +21,19 @@ __all__ = [
     "NetstringCodec",
     "RawCodec",
     "VarintCodec",
+    "WebSocketCodec",
+    "client_codec",
+    "server_codec",
 ]
+
+if TYPE_CHECKING:
+    from .websocket import WebSocketCodec, client_codec, server_codec
+
+
+def __getattr__(name: str) -> Any:
+    """What needs the ``websockets`` library, which takes 40 ms to import, is loaded when it is first asked for."""
+    if name in ("WebSocketCodec", "client_codec", "server_codec"):
+        from . import websocket
+
+        return getattr(websocket, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ import msgspec
 
 from ..errors import ConfigError, EncodeError, MalformedFrame, ProtocolError
 from ..handler import Codec
+from ._common import announced_too_large, refused_too_large
 from .line import LineCodec
 
 __all__ = ["JsonCodec"]
@@ -38,6 +39,8 @@ class JsonCodec(Codec[M]):
         ConfigError: ``inner`` is no codec, or msgspec does not support ``type``.
     """
 
+    text = True
+
     __slots__ = ("_decoder", "_type", "fault", "inner", "max_size", "replies")
 
     @overload
@@ -51,6 +54,9 @@ class JsonCodec(Codec[M]):
             inner = LineCodec()
         elif not isinstance(inner, Codec):
             raise ConfigError(f"inner must be a codec, such as LineCodec(), not {inner!r}")
+        elif not inner.is_open:
+            name = class_of(inner).__name__
+            raise ConfigError(f"{inner!r} carries other codecs, not the other way round", hint=f"{name}(JsonCodec())")
         try:
             decoder = msgspec.json.Decoder(type)
         except (TypeError, ValueError) as error:
@@ -84,11 +90,24 @@ class JsonCodec(Codec[M]):
         Raises:
             EncodeError: msgspec cannot write the value as JSON, or the inner codec cannot carry it.
         """
-        try:
-            data = _encode(message)
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-            raise EncodeError(f"{class_of(message).__name__} value cannot be written as JSON: {error}") from error
-        return self.inner.encode(data)
+        return self.inner.encode(self._dump(message))
+
+    def feed_payload(self, payload: bytes) -> list[M]:
+        """The value that the payload is; the inner codec's framing is not needed, its limit holds."""
+        if len(payload) > self.max_size:
+            self.fault = announced_too_large(len(payload), self.max_size)
+        return [] if self.fault is not None else self._decode([payload])
+
+    def encode_payload(self, message: M) -> bytes:
+        """The value as compact JSON.
+
+        Raises:
+            EncodeError: msgspec cannot write the value as JSON, or it has more than ``max_size`` bytes.
+        """
+        data = self._dump(message)
+        if len(data) > self.max_size:
+            raise refused_too_large(len(data), self.max_size)
+        return data
 
     def data_to_send(self) -> bytes:
         """What the inner codec has to send."""
@@ -111,6 +130,13 @@ class JsonCodec(Codec[M]):
     def __repr__(self) -> str:
         wanted = "" if self._type is Any else f", type={getattr(self._type, '__name__', self._type)}"
         return f"{class_of(self).__name__}({self.inner!r}{wanted})"
+
+    @staticmethod
+    def _dump(message: object) -> bytes:
+        try:
+            return _encode(message)
+        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+            raise EncodeError(f"{class_of(message).__name__} value cannot be written as JSON: {error}") from error
 
     def _decode(self, payloads: list[bytes]) -> list[M]:
         """The values up to the first bad one. The inner codec's own fault comes after them all."""

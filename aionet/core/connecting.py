@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any, Final
 
+import anyio
+
+from .. import codecs
 from ..endpoint import Endpoint
 from ..errors import ConnectError, ConnectTimeout, EndpointError
 from ..events import Events
@@ -63,7 +66,7 @@ async def open_stream(
     ssl_context: ssl.SSLContext | None,
     timings: ConnectTimings | None = None,
 ) -> StreamConnection[Any]:
-    """Connect to a ``tcp``, ``tls`` or ``unix`` endpoint; ``timings`` is told when each phase was done.
+    """Connect to an endpoint of any stream but ``fd``; ``timings`` is told when each phase was done.
 
     Raises:
         EndpointError: nothing that can be connected to.
@@ -73,6 +76,8 @@ async def open_stream(
     """
     loop = asyncio.get_running_loop()
     tls = _tls_options(endpoint, ssl_context, timeouts)
+    if endpoint.is_websocket:
+        codec = codecs.client_codec(endpoint, codec or codecs.RawCodec)
     context: StreamContext[Any] = StreamContext(
         endpoint.location,
         None,
@@ -98,7 +103,19 @@ async def open_stream(
         raise _tls_failure(endpoint, exc, timeouts) from exc
     if timings is not None and tls:
         timings.secured = time.perf_counter()
+    await _handshake(endpoint, conn)
     return conn
+
+
+async def _handshake(endpoint: Endpoint, conn: StreamConnection[Any]) -> None:
+    """Wait for that of the codec, if it has one."""
+    try:
+        await conn.wait_open()
+    except anyio.BrokenResourceError as exc:
+        raise ConnectError(f"{endpoint.location}: {conn.codec.fault or f'{exc} during the handshake'}") from exc
+    except BaseException:
+        conn.abort()
+        raise
 
 
 async def _connection_on(sock: socket.socket, factory: Any, tls: dict[str, Any]) -> StreamConnection[Any]:
@@ -146,11 +163,11 @@ def client_deadlines(loop: asyncio.AbstractEventLoop) -> Deadlines:
 
 
 def _tls_options(endpoint: Endpoint, ssl_context: ssl.SSLContext | None, timeouts: Timeouts) -> dict[str, Any]:
-    if endpoint.scheme not in ("tcp", "tls", "unix"):
-        raise EndpointError(f"cannot connect to {endpoint.location}", hint="tcp, tls or unix is needed here")
+    if endpoint.scheme in ("udp", "fd"):
+        raise EndpointError(f"cannot connect to {endpoint.location}", hint="tcp, tls, ws, wss or unix is needed here")
     if endpoint.scheme != "unix" and not (endpoint.host and endpoint.port):
         raise EndpointError(f"cannot connect to {endpoint.location}: a host and a port are needed")
-    if endpoint.scheme != "tls":
+    if not endpoint.is_tls:
         return {}
     return {
         "ssl": client_context(endpoint) if ssl_context is None else checked_context(endpoint, ssl_context),
@@ -279,6 +296,6 @@ def _tls_failure(endpoint: Endpoint, exc: BaseException, timeouts: Timeouts) -> 
         )
     if isinstance(exc, ConnectionAbortedError) and "taking longer" in str(exc):  # both loops' words
         return ConnectTimeout(f"{endpoint.location}: the TLS handshake took longer than {timeouts.handshake:g} s")
-    if isinstance(exc, (ConnectionAbortedError, ConnectionResetError)) and endpoint.scheme == "tls":
+    if isinstance(exc, (ConnectionAbortedError, ConnectionResetError)) and endpoint.is_tls:
         return ConnectError(f"{endpoint.location}: the peer closed during the TLS handshake")
     return ConnectError(f"cannot reach {endpoint.location}: {reason_of(exc)}")
