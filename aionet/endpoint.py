@@ -71,6 +71,9 @@ OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
         "ca": Option(str, _TLS, "PEM file of CAs a client trusts (default: the system's)"),
         "server_name": Option(str, _TLS, "name a client expects in the certificate (default: the host)"),
         "verify": Option(bool, _TLS, "whether a client checks the certificate (default on)"),
+        "proxy_header": Option(
+            str, _STREAM - {"fd"}, "PROXY header that a client sends first: v1 or v2, of its own end"
+        ),
         "broadcast": Option(bool, frozenset({"udp"}), "SO_BROADCAST: may send to broadcast addresses"),
         "interface": Option(str, frozenset({"udp"}), "interface of a multicast group: its IPv4 address, or its name"),
         "ttl": Option(int, frozenset({"udp"}), "hops a multicast datagram may travel (default 1)"),
@@ -297,6 +300,8 @@ def _check_value(text: str, key: str, option: Option, value: OptionValue) -> Non
             raise EndpointError(f"endpoint {text!r}: {key} {value} is above {_MAX_INT}")
     if value == "":
         raise EndpointError(f"endpoint {text!r}: {key} has no value")
+    if key == "proxy_header" and value not in ("v1", "v2"):
+        raise EndpointError(f"endpoint {text!r}: proxy_header is v1 or v2, not {value!r}")
     if key == "mode" and not (isinstance(value, str) and value and set(value) <= set("01234567") and len(value) <= 4):
         raise EndpointError(f"endpoint {text!r}: mode {value!r} is not octal", hint="such as mode=0600")
 

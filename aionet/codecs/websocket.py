@@ -292,7 +292,11 @@ class WebSocketCodec(FrameCodec[M]):
 
     def clone(self) -> Self:
         """A fresh codec with the same settings, before its handshake."""
-        fresh = copy.copy(self)
+        if type(self) in (WebSocketCodec, ClientCodec):
+            fresh = copy.copy(self)
+        else:
+            shared = (self._settings, self._make_inner)
+            fresh = copy.deepcopy(self, {id(each): each for each in shared})
         fresh._begin()
         return fresh
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 import anyio
 
 from .. import codecs
+from ..codecs.proxy_header import format_v1, format_v2
 from ..endpoint import Endpoint
 from ..errors import ConnectError, ConnectTimeout, EndpointError
 from ..events import Events
@@ -65,8 +66,12 @@ async def open_stream(
     timeouts: Timeouts,
     ssl_context: ssl.SSLContext | None,
     timings: ConnectTimings | None = None,
+    proxy_header: bytes = b"",
 ) -> StreamConnection[Any]:
     """Connect to an endpoint of any stream but ``fd``; ``timings`` is told when each phase was done.
+
+    Args:
+        proxy_header: Sent first; instead of the one that the endpoint's option asks for.
 
     Raises:
         EndpointError: nothing that can be connected to.
@@ -90,10 +95,17 @@ async def open_stream(
         half_close=not tls,
         nodelay_off=endpoint.options.get("nodelay") is False,
     )
+    sample = context.make_codec()
+    if not sample.is_open and not sample.data_to_send():
+        raise EndpointError(
+            f"cannot connect to {endpoint.location}: {sample!r} is the side of a server",
+            hint="connect to a ws:// or wss:// endpoint",
+        )
     if timings is not None:
         timings.started = time.perf_counter()
     try:
         sock = await _connected_socket(endpoint, timings)
+        await _send_proxy_header(sock, endpoint, proxy_header)
     except (OSError, UnicodeError) as exc:
         raise ConnectError(f"cannot reach {endpoint.location}: {reason_of(exc)}", hint=_hint(exc)) from exc
     factory: Any = connection_factory(context)
@@ -188,6 +200,19 @@ async def _connected_socket(endpoint: Endpoint, timings: ConnectTimings | None) 
     if timings is not None:
         timings.connected = time.perf_counter()
     return sock
+
+
+async def _send_proxy_header(sock: socket.socket, endpoint: Endpoint, header: bytes) -> None:
+    """What stands before everything else, TLS too: the header given, or one about this very connection."""
+    try:
+        if not header and "proxy_header" in endpoint.options:
+            write = format_v1 if endpoint.options["proxy_header"] == "v1" else format_v2
+            header = write(sock.getsockname(), sock.getpeername())
+        if header:
+            await asyncio.get_running_loop().sock_sendall(sock, header)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _interleaved(targets: Sequence[Target]) -> list[Target]:
