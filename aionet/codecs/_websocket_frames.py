@@ -24,7 +24,7 @@ try:
 except ImportError:  # where it has no wheel; some thirty times slower
     from websockets.utils import apply_mask
 
-__all__ = ["BINARY", "MAX_FRAGMENTS", "QUIET", "TEXT", "FrameCodec", "Text", "is_utf8"]
+__all__ = ["BINARY", "MIN_FRAGMENT", "QUIET", "TEXT", "FrameCodec", "Text", "is_utf8"]
 
 M = TypeVar("M")
 
@@ -33,8 +33,9 @@ BINARY: Final = 0x82
 _MASKED: Final = 0x80  # in the second byte
 _OPCODES: Final = frozenset(Opcode)
 
-MAX_FRAGMENTS: Final = 1024
-"""Frames of one message. RFC 6455 has no limit; a sender that streams makes one of some kilobytes at least."""
+MIN_FRAGMENT: Final = 64
+"""A message of full size may have as many fragments as there are of so many bytes, and 1024 more. RFC 6455 has no limit,
+so that empty ones could come for ever."""
 
 _MOST_WORDS: Final = 123  # bytes of the reason in a close frame: 125 less the code
 
@@ -93,7 +94,7 @@ class FrameCodec(Codec[M]):
         "_answers",
         "_decoder",
         "_extensions",
-        "_fragmented",
+        "_fragment_count",
         "_fragments",
         "_goodbye",
         "_library",
@@ -116,8 +117,8 @@ class FrameCodec(Codec[M]):
         self._plain = False  # nothing held, nothing special: chunks go straight to the loop
         self._pending: bytes | bytearray = b""  # an incomplete frame, from its header on
         self._need = 0  # bytes of the whole; 0 while its header is incomplete
-        self._fragments: list[bytes] | None = None  # of a message whose last frame has not come
-        self._fragmented = 0  # bytes of them
+        self._fragments: bytearray | None = None  # of a message whose last frame has not come
+        self._fragment_count = 0
         self._decoder: codecs.IncrementalDecoder | None = None  # checks text fragments
         self._library: Protocol | None = None
         self._extensions: list[Any] = []
@@ -220,7 +221,7 @@ class FrameCodec(Codec[M]):
             if there < header:
                 return 0
             length = int.from_bytes(data[at + 2 : at + header])
-        if length > self.max_size - self._fragmented:
+        if length > self.max_size - len(self._fragments or b""):
             return header
         return header + 4 * masked + length
 
@@ -239,7 +240,8 @@ class FrameCodec(Codec[M]):
         if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             return
         if frame.opcode is not Opcode.CONT:
-            self._fragments = []
+            self._fragments = bytearray()
+            self._fragment_count = 0
             self._decoder = codecs.getincrementaldecoder("utf-8")() if frame.opcode is Opcode.TEXT else None
         assert self._fragments is not None
         try:
@@ -248,15 +250,14 @@ class FrameCodec(Codec[M]):
         except UnicodeDecodeError as exc:
             self._refuse_text(exc)
             return
-        self._fragments.append(bytes(frame.data))
-        self._fragmented += len(frame.data)
+        self._fragments += frame.data
+        self._fragment_count += 1
         if frame.fin:
-            payload = b"".join(self._fragments)
-            payloads.append(Text(payload) if self._decoder is not None else payload)
+            payload = bytes(self._fragments)
+            payloads.append(payload if self._decoder is None else _new(Text, payload))
             self._fragments = self._decoder = None
-            self._fragmented = 0
-        elif len(self._fragments) >= MAX_FRAGMENTS:
-            self.refuse(FrameTooLarge(f"a message of more than {MAX_FRAGMENTS} fragments"))
+        elif self._fragment_count >= (most := 1024 + self.max_size // MIN_FRAGMENT):
+            self.refuse(FrameTooLarge(f"a message of more than {most} fragments"))
 
     def _heed(self, library: Protocol) -> None:
         """Take what the library has to say, and let it go if it has nothing in mind."""
@@ -271,7 +272,7 @@ class FrameCodec(Codec[M]):
         if exc is not None and self.fault is None:
             self.fault = (FrameTooLarge if isinstance(exc, PayloadTooBig) else MalformedFrame)(f"WebSocket: {exc}")
         if self.fault is not None:
-            self._pending, self._fragments, self._fragmented = b"", None, 0
+            self._pending, self._fragments = b"", None
 
     def _check_text(self, payload: bytes) -> bool:
         try:
@@ -306,8 +307,8 @@ class FrameCodec(Codec[M]):
     @property
     def buffered(self) -> int:
         """Bytes of an incomplete message, its headers included."""
-        count = 0 if self._fragments is None else 2 * len(self._fragments)
-        return len(self._pending) + self._fragmented + count
+        fragments = 0 if self._fragments is None else len(self._fragments) + 2 * self._fragment_count
+        return len(self._pending) + fragments
 
     # ---- out -----------------------------------------------------------------------------------
 
