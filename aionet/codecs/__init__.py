@@ -22,8 +22,6 @@ __all__ = [
     "RawCodec",
     "VarintCodec",
     "WebSocketCodec",
-    "client_codec",
-    "server_codec",
 ]
 
 if TYPE_CHECKING:

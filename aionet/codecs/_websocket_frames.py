@@ -34,8 +34,8 @@ _MASKED: Final = 0x80  # in the second byte
 _OPCODES: Final = frozenset(Opcode)
 
 MIN_FRAGMENT: Final = 64
-"""A message of full size may have as many fragments as there are of so many bytes, and 1024 more. RFC 6455 has no limit,
-so that empty ones could come for ever."""
+"""Bytes. A message may have as many fragments as its full size has of these, and 1024 more. RFC 6455 has no limit, so
+that empty ones could come for ever."""
 
 _MOST_WORDS: Final = 123  # bytes of the reason in a close frame: 125 less the code
 

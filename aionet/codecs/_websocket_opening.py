@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
+from websockets.exceptions import HeaderLineTooLong, RequestLineTooLong, TooManyHeaders
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
@@ -22,7 +23,6 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from ..errors import HandshakeError
-from ._common import excerpt
 from ._websocket_frames import QUIET
 
 __all__ = ["ClientOpening", "Page", "Pages", "ServerOpening", "Settings", "Target", "UpgradeRequest"]
@@ -175,13 +175,16 @@ class ServerOpening(_Head):
             assert isinstance(events[0], Request)
             self._decide(server, events[0])
         else:
-            self._refuse_head(server, head)
+            self._refuse_head(server.handshake_exc)
         return rest
 
-    def _refuse_head(self, server: ServerProtocol, head: bytes) -> None:
-        exc = server.handshake_exc
-        why = exc.__cause__ or exc if exc is not None else None
-        self.refuse(HTTPStatus.BAD_REQUEST, f"no request that can be served: {why or excerpt(head)}")
+    def _refuse_head(self, exc: BaseException | None) -> None:
+        """The library could not read it."""
+        too_long = isinstance(exc, (RequestLineTooLong, HeaderLineTooLong, TooManyHeaders))
+        self.refuse(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_long else HTTPStatus.BAD_REQUEST,
+            f"no request that can be served: {_innermost(exc)}",
+        )
 
     def _decide(self, server: ServerProtocol, request: Request) -> None:
         hosts = request.headers.get_all("Host")
@@ -205,7 +208,9 @@ class ServerOpening(_Head):
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             _make_safe(response)
             self.answer = response.serialize()
-            self.fault = HandshakeError(f"{response.status_code} {response.reason_phrase}: {server.handshake_exc}")
+            self.fault = HandshakeError(
+                f"{response.status_code} {response.reason_phrase}: {_innermost(server.handshake_exc)}"
+            )
             return
         for name, value in self._settings.headers.items():
             response.headers[name] = value
@@ -291,7 +296,7 @@ class ClientOpening(_Head):
         client.receive_data(head)
         why = client.handshake_exc
         if why is not None:
-            self.fault = HandshakeError(f"the answer is no WebSocket handshake: {why.__cause__ or why}")
+            self.fault = HandshakeError(f"the answer is no WebSocket handshake: {_innermost(why)}")
             return b""
         target = client.uri
         self.extensions = list(client.extensions)
@@ -311,6 +316,13 @@ _CLIENT_DEFLATE: Final = ClientPerMessageDeflateFactory(
 def _select_subprotocol(server: ServerProtocol, offered: Any) -> Subprotocol | None:
     """The first of ours that the client offers; none is no fault (RFC 6455, section 4.2.2)."""
     return next((name for name in server.available_subprotocols or () if name in offered), None)
+
+
+def _innermost(exc: BaseException | None) -> BaseException | None:
+    """What the library's exception is about; the outer ones say in which part of a head it was met."""
+    while exc is not None and exc.__cause__ is not None:
+        exc = exc.__cause__
+    return exc
 
 
 def _asked(request: Request) -> UpgradeRequest | None:

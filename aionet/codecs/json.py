@@ -19,6 +19,7 @@ __all__ = ["JsonCodec"]
 M = TypeVar("M")
 
 _encode = msgspec.json.Encoder().encode
+_UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 _SHOWN = 160  # characters of msgspec's reason, which may repeat the peer's text; it ends with the path in the message
 
 
@@ -90,7 +91,11 @@ class JsonCodec(Codec[M]):
         Raises:
             EncodeError: msgspec cannot write the value as JSON, or the inner codec cannot carry it.
         """
-        return self.inner.encode(self._dump(message))
+        try:
+            data = _encode(message)
+        except _UNWRITABLE as error:
+            raise _unwritable(message, error) from error
+        return self.inner.encode(data)
 
     def feed_payload(self, payload: bytes) -> list[M]:
         """The value that the payload is; the inner codec's framing is not needed, its limit holds."""
@@ -104,7 +109,10 @@ class JsonCodec(Codec[M]):
         Raises:
             EncodeError: msgspec cannot write the value as JSON, or it has more than ``max_size`` bytes.
         """
-        data = self._dump(message)
+        try:
+            data = _encode(message)
+        except _UNWRITABLE as error:
+            raise _unwritable(message, error) from error
         if len(data) > self.max_size:
             raise refused_too_large(len(data), self.max_size)
         return data
@@ -131,13 +139,6 @@ class JsonCodec(Codec[M]):
         wanted = "" if self._type is Any else f", type={getattr(self._type, '__name__', self._type)}"
         return f"{class_of(self).__name__}({self.inner!r}{wanted})"
 
-    @staticmethod
-    def _dump(message: object) -> bytes:
-        try:
-            return _encode(message)
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-            raise EncodeError(f"{class_of(message).__name__} value cannot be written as JSON: {error}") from error
-
     def _decode(self, payloads: list[bytes]) -> list[M]:
         """The values up to the first bad one. The inner codec's own fault comes after them all."""
         decode = self._decoder.decode
@@ -152,6 +153,10 @@ class JsonCodec(Codec[M]):
         else:
             self.fault = self.inner.fault
         return messages
+
+
+def _unwritable(message: object, error: Exception) -> EncodeError:
+    return EncodeError(f"{class_of(message).__name__} value cannot be written as JSON: {error}")
 
 
 def _reason(error: Exception, wanted: Any) -> str:

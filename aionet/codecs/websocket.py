@@ -143,6 +143,8 @@ class WebSocketCodec(FrameCodec[M]):
     def _begin(self) -> None:
         """What each connection begins with."""
         self.inner: Codec[Any] = self._make_inner()
+        if not self.inner.is_open:
+            raise ConfigError(f"{self.inner!r} carries other codecs, and cannot be carried")
         size = max(64 * KIB, self.inner.max_size) if self._size is None else self._size
         super().__init__(size, type(self.inner) is RawCodec)
         self.text = self.inner.text if self._text is None else self._text
