@@ -25,13 +25,13 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .websocket import WebSocketCodec, client_codec, server_codec
+    from .websocket import WebSocketCodec
 
 
 def __getattr__(name: str) -> Any:
     """What needs the ``websockets`` library, which takes 40 ms to import, is loaded when it is first asked for."""
-    if name in ("WebSocketCodec", "client_codec", "server_codec"):
-        from . import websocket
+    if name == "WebSocketCodec":
+        from .websocket import WebSocketCodec
 
-        return getattr(websocket, name)
+        return WebSocketCodec
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -208,9 +208,7 @@ class ServerOpening(_Head):
         if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             _make_safe(response)
             self.answer = response.serialize()
-            self.fault = HandshakeError(
-                f"{response.status_code} {response.reason_phrase}: {_innermost(server.handshake_exc)}"
-            )
+            self.fault = HandshakeError(f"{response.status_code} {response.reason_phrase}: {server.handshake_exc}")
             return
         for name, value in self._settings.headers.items():
             response.headers[name] = value

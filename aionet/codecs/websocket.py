@@ -30,7 +30,7 @@ from ._websocket_frames import BINARY, TEXT, FrameCodec, MaskingCodec, Text, is_
 from ._websocket_opening import ClientOpening, Page, Pages, ServerOpening, Settings, Target, UpgradeRequest
 from .raw import RawCodec
 
-__all__ = ["Page", "Text", "UpgradeRequest", "WebSocketCodec", "client_codec", "server_codec"]
+__all__ = ["Page", "Text", "UpgradeRequest", "WebSocketCodec"]
 
 M = TypeVar("M")
 
@@ -315,6 +315,16 @@ class WebSocketCodec(FrameCodec[M]):
         fresh.request = UpgradeRequest(self._settings.path or "/") if request is None else request
         return fresh
 
+    @staticmethod
+    def serving(endpoint: Endpoint, codec: CodecSource[Any]) -> CodecSource[Any]:
+        """What serves a ``ws://`` or ``wss://`` endpoint: such a codec, at its path, made around any other."""
+        return _around(codec, lambda made: made.placed(endpoint))
+
+    @staticmethod
+    def connecting(endpoint: Endpoint, codec: CodecSource[Any]) -> CodecSource[Any]:
+        """What connects to a ``ws://`` or ``wss://`` endpoint."""
+        return _around(codec, lambda made: made.towards(endpoint))
+
     def placed(self, endpoint: Endpoint) -> Self:
         """This codec, or one that serves the path of a ``ws://`` or ``wss://`` endpoint if it was made for no other."""
         if self._settings.path is not None:
@@ -357,16 +367,6 @@ class ClientCodec(MaskingCodec[M], WebSocketCodec[M]):
     def encoding_key(self) -> Hashable:
         """Each frame is masked anew."""
         return self
-
-
-def server_codec(endpoint: Endpoint, codec: CodecSource[Any]) -> CodecSource[Any]:
-    """What serves a ``ws://`` or ``wss://`` endpoint: a WebSocket codec, with its path, or one around any other."""
-    return _around(codec, lambda made: made.placed(endpoint))
-
-
-def client_codec(endpoint: Endpoint, codec: CodecSource[Any]) -> CodecSource[Any]:
-    """What connects to a ``ws://`` or ``wss://`` endpoint."""
-    return _around(codec, lambda made: made.towards(endpoint))
 
 
 def _around(codec: CodecSource[Any], finish: Callable[[WebSocketCodec[Any]], WebSocketCodec[Any]]) -> CodecSource[Any]:

@@ -82,7 +82,7 @@ async def open_stream(
     loop = asyncio.get_running_loop()
     tls = _tls_options(endpoint, ssl_context, timeouts)
     if endpoint.is_websocket:
-        codec = codecs.client_codec(endpoint, codec or codecs.RawCodec)
+        codec = codecs.WebSocketCodec.connecting(endpoint, codec or codecs.RawCodec)
     context: StreamContext[Any] = StreamContext(
         endpoint.location,
         None,

@@ -47,7 +47,7 @@ def codec_factory(
     if own is not None and sample.adopt(own) is not sample:
         source = sample.adopt(own) if isinstance(source, Codec) else lambda: make().adopt(own)
     if endpoint is not None and endpoint.is_websocket:
-        source = codecs.server_codec(endpoint, source)
+        source = codecs.WebSocketCodec.serving(endpoint, source)
     return source.clone if isinstance(source, Codec) else source
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aionet import Endpoint, JsonCodec, LengthPrefixCodec, LineCodec, NetstringCodec, RawCodec, WebSocketCodec
-from aionet.codecs.websocket import ClientCodec, Page, Text, client_codec, server_codec
+from aionet.codecs.websocket import ClientCodec, Page, Text
 from aionet.errors import ConfigError, EncodeError, FrameTooLarge, IncompleteFrame, MalformedFrame
 from aionet.events import CloseReason
 from aionet.handler import Codec
@@ -252,14 +252,14 @@ def test_where_it_serves_and_where_it_connects() -> None:
         return bool(made.data_to_send().startswith(b"HTTP/1.1 426"))
 
     for given in (LineCodec, LineCodec(), WebSocketCodec, WebSocketCodec(), lambda: WebSocketCodec(LineCodec())):
-        served = server_codec(CHAT, given)
+        served = WebSocketCodec.serving(CHAT, given)
         assert path(served, "/chat")
         assert not path(served, "/")
-        towards = client_codec(CHAT, given)
+        towards = WebSocketCodec.connecting(CHAT, given)
         made = towards.clone() if isinstance(towards, Codec) else towards()
         assert isinstance(made, ClientCodec)
         assert made.data_to_send().startswith(b"GET /chat HTTP/1.1")
-    assert path(server_codec(CHAT, WebSocketCodec(path="/own")), "/own")
+    assert path(WebSocketCodec.serving(CHAT, WebSocketCodec(path="/own")), "/own")
     assert path(WebSocketCodec(), "/anywhere")
 
 
