@@ -16,6 +16,7 @@ from aionet.cli.loading import load_router
 from .trying import ROOT, program
 
 ENDPOINTS: Final = {
+    "browser_chat": ["ws://127.0.0.1:0/chat", "tcp://127.0.0.1:0"],
     "custom_codec": ["tcp://127.0.0.1:0"],
     "embed": ["tcp://127.0.0.1:0"],
     "kv": ["tcp://127.0.0.1:0"],
@@ -77,4 +78,4 @@ def test_its_docstring_says_how_to_run_and_to_try_it(name: str) -> None:
 
 def load_router_ports(name: str) -> list[str]:
     source = (ROOT / "examples" / f"{name}.py").read_text()
-    return re.findall(r'(?:endpoint|listen|shout|resolve|greet): str = "\w+://[\w.]+:(\d+)"', source)
+    return re.findall(r'(?:endpoint|listen|shout|resolve|greet): str = "\w+://[\w.]+:(\d+)[^"]*"', source)
