@@ -27,6 +27,12 @@ from aionet.errors import EndpointError
         ("unix://app%3F.sock", "unix", "", 0, "app?.sock", {}),
         ("udp://239.1.2.3:5000?interface=127.0.0.1&ttl=0", "udp", "239.1.2.3", 5000, "", None),
         ("fd://3", "fd", "", 3, "", {}),
+        ("ws://127.0.0.1:8081/chat", "ws", "127.0.0.1", 8081, "/chat", {}),
+        ("wss://[::1]:8443?cert=a.pem", "wss", "::1", 8443, "/", {"cert": "a.pem"}),
+        ("ws://example.com/a/b%20c?nodelay=0", "ws", "example.com", 80, "/a/b%20c", {"nodelay": False}),
+        ("wss://[::1]/", "wss", "::1", 443, "/", {}),
+        ("ws://*:0", "ws", "", 0, "/", {}),
+        ("tcp://127.0.0.1:1?proxy_header=v2", "tcp", "127.0.0.1", 1, "", {"proxy_header": "v2"}),
         ("tcp://h:1?nodelay=YES&keepalive=off", "tcp", "h", 1, "", {"nodelay": True, "keepalive": False}),
     ],
 )
@@ -44,7 +50,7 @@ TYPOS = [
     ("", "no scheme", "try tcp://"),
     ("127.0.0.1:7000", "no scheme", "try tcp://127.0.0.1:7000"),
     ("tpc://127.0.0.1:7000", "unknown scheme 'tpc'", "did you mean 'tcp'?"),
-    ("http://127.0.0.1:80", "unknown scheme 'http'", "known: tcp, tls, unix, udp, fd"),
+    ("http://127.0.0.1:80", "unknown scheme 'http'", "known: tcp, tls, ws, wss, unix, udp, fd"),
     ("tcp://127.0.0.1", "no port", "such as 127.0.0.1:7000"),
     ("tcp://127.0.0.1:", "port '' is not a number", None),
     ("tcp://127.0.0.1:http", "port 'http' is not a number", None),
@@ -77,6 +83,14 @@ TYPOS = [
     ("unix:///run/a.sock?mode=rw", "mode 'rw' is not octal", "such as mode=0600"),
     ("unix:///run/a.sock?mode=0888", "mode '0888' is not octal", None),
     ("unix:///run/a.sock?mode=100600", "mode '100600' is not octal", None),
+    ("ws://127.0.0.1:x/", "port 'x' is not a number", None),
+    ("ws://::1/", "an IPv6 address stands in brackets", None),
+    ("ws://user@127.0.0.1:1/", "only host:port may stand here", None),
+    ("ws://127.0.0.1:1/a b", "'/a b' is no path of a URL", "percent-encoded: /a%20b"),
+    ("ws://127.0.0.1:1/é", "is no path of a URL", "percent-encoded: /%C3%A9"),
+    ("ws://127.0.0.1:1/#top", "is no path of a URL", None),
+    ("ws://127.0.0.1:1/?cert=a.pem", "ws has no option 'cert'", None),
+    ("tcp://127.0.0.1:1?proxy_header=v3", "proxy_header is v1 or v2, not 'v3'", None),
     ("fd://three", "descriptor 'three' is not a number", None),
     ("fd://-1", "descriptor '-1' is not a number", None),
     ("fd://2000000", "descriptor 2000000 is above 1048576", None),
@@ -107,9 +121,14 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
 PATHS = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsdecode)
 
 
+CHOSEN = ("mode", "proxy_header")  # of the texts, those that are not any
+
+
 def _values(scheme: str) -> st.SearchStrategy[dict[str, OptionValue]]:
     kinds: dict[type, st.SearchStrategy[Any]] = {bool: st.booleans(), int: st.integers(1, (1 << 31) - 1), str: PATHS}
-    here = {key: kinds[option.kind] for key, option in OPTIONS.items() if scheme in option.schemes and key != "mode"}
+    here = {
+        key: kinds[option.kind] for key, option in OPTIONS.items() if scheme in option.schemes and key not in CHOSEN
+    }
     return st.fixed_dictionaries({}, optional=here)
 
 
@@ -124,7 +143,8 @@ def test_an_endpoint_is_its_own_text(data: st.DataObject) -> None:
             bare = Endpoint(scheme, port=data.draw(st.integers(0, 1 << 20)))
         case _:
             host = data.draw(st.sampled_from(["", "localhost", "a.example.com"]) | st.ip_addresses().map(str))
-            bare = Endpoint(scheme, host, data.draw(st.integers(0, 65535)))
+            path = data.draw(st.sampled_from(["/", "/chat", "/a//b%20c;d=1"])) if scheme in ("ws", "wss") else ""
+            bare = Endpoint(scheme, host, data.draw(st.integers(0, 65535)), path)
     endpoint = bare.with_options(**options)
     assert endpoint.options == options
     assert Endpoint.parse(str(endpoint)) == endpoint
@@ -163,6 +183,13 @@ def test_what_it_says_of_itself() -> None:
     assert Endpoint.parse("tcp://*:1").location == "tcp://*:1"
     assert Endpoint.parse("tcp://[::1]:1?nodelay=0").location == "tcp://[::1]:1"
     assert str(Endpoint.parse("tcp://[::1]:1?nodelay=no")) == "tcp://[::1]:1?nodelay=0"
+
+
+def test_what_it_says_of_its_transport() -> None:
+    told = {scheme: Endpoint(scheme, "example.com", 1) for scheme in SCHEMES}
+    assert {scheme for scheme, endpoint in told.items() if endpoint.is_tls} == {"tls", "wss"}
+    assert {scheme for scheme, endpoint in told.items() if endpoint.is_websocket} == {"ws", "wss"}
+    assert Endpoint.parse("ws://[::1]:1?nodelay=0").location == "ws://[::1]:1/"
 
 
 def test_every_option_says_what_it_means() -> None:

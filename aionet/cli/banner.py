@@ -168,4 +168,4 @@ def _host(endpoint: Endpoint) -> str:
 def _reachable(endpoint: Endpoint) -> str:
     if endpoint.scheme in ("unix", "fd"):
         return endpoint.location
-    return Endpoint(endpoint.scheme, _host(endpoint), endpoint.port).location
+    return Endpoint(endpoint.scheme, _host(endpoint), endpoint.port, endpoint.path).location
