@@ -22,7 +22,7 @@ from ..endpoint import Endpoint
 from ..errors import ConfigError, ConnectError, ConnectTimeout, EndpointError, FrameTooLarge, ProtocolError
 from ..handler import Connection, TLSFacts
 from ..limits import MIB
-from .certificate import CertificateFacts
+from ..core.certificate import CertificateFacts
 from .connecting import connect
 from .exchange import Exchange, FetchError, FetchTimeout
 from .sockinfo import certificate_of

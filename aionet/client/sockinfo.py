@@ -10,7 +10,7 @@ from ..core.connecting import ConnectTimings
 from ..core.socket_facts import PeerCredentials, SocketFacts, SocketOption, read_socket_facts
 from ..endpoint import Endpoint
 from ..handler import Connection, TLSFacts
-from .certificate import CertificateFacts, parse_certificate
+from ..core.certificate import CertificateFacts, parse_certificate
 from .connecting import connect
 from .datagram import open_datagram
 
