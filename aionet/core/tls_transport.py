@@ -45,6 +45,10 @@ def receiver(protocol: Any) -> Callable[[bytes], object]:
     return partial(_fill, protocol) if take is None else take
 
 
+def _nobody(data: bytes) -> None:
+    """Where bytes go when there is no protocol any more."""
+
+
 def _fill(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
@@ -133,7 +137,7 @@ class TLSTransport(asyncio.Transport):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._deadlines.forget(self)
         self._state = _CLOSING
-        protocol, self._protocol = self._protocol, None
+        protocol, self._protocol, self._deliver = self._protocol, None, _nobody  # or they would keep each other alive
         protocol.connection_lost(self._exc or exc)
 
     def pause_writing(self) -> None:
