@@ -2,6 +2,12 @@
 
 ======================== ========================================================================================
 :func:`prefix`           the first bytes are one of these
+:func:`regex`            they begin with a match of a pattern
+:func:`http`             an HTTP/1 request, by method, host and path
+:func:`websocket`        a WebSocket handshake
+:func:`tls`              a TLS client
+:func:`sni`              a TLS client that asks for one of these names
+:func:`alpn`             a TLS client that speaks one of these protocols
 :func:`ssh`              an SSH client
 :func:`peer`             clients of these networks
 :func:`unix_user`        processes of these users, over a Unix socket
@@ -13,9 +19,12 @@
 
 from ..matching import MAX_PEEK, AllOf, AnyOf, ConnectionFacts, Matcher, Not, Verdict
 from .facts import anything, peer, silence, unix_user
+from .http import http, websocket
 from .port import NEED_MORE, Port, Route
 from .prefix import prefix, ssh
+from .regex import regex
 from .router import Router
+from .tls import alpn, sni, tls
 
 __all__ = [
     "MAX_PEEK",
@@ -29,10 +38,16 @@ __all__ = [
     "Route",
     "Router",
     "Verdict",
+    "alpn",
     "anything",
+    "http",
     "peer",
     "prefix",
+    "regex",
     "silence",
+    "sni",
     "ssh",
+    "tls",
     "unix_user",
+    "websocket",
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..matching import AllOf, AnyOf, ConnectionFacts, Matcher, Not, Verdict
+from .regular import Regular
 
 __all__ = ["covers", "shadowed_part"]
 
-_NOBODY = ConnectionFacts(peer=None)
+_NOBODY: Final = ConnectionFacts(peer=None)
 
 
 def shadowed_part(earlier: Matcher, later: Matcher) -> Matcher | None:
@@ -42,7 +45,7 @@ def covers(one: Matcher, other: Matcher) -> bool:
             return False  # samples say what is matched, not what is not
     if one.covers(other):
         return True
-    if type(one) is type(other):
+    if type(one) is type(other) or (isinstance(one, Regular) and isinstance(other, Regular)):
         return False  # a kind knows its own kind
     samples = other.samples
     return bool(samples) and all(one.verdict(sample, _NOBODY) is Verdict.MATCH for sample in samples)

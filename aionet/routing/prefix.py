@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..errors import ConfigError
 from ..matching import ConnectionFacts, Matcher, Verdict
+from .regular import Regular
 
 __all__ = ["Prefix", "prefix", "ssh"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Prefix(Matcher):
+class Prefix(Regular):
     """See :func:`prefix`."""
 
     prefixes: tuple[bytes, ...]
+
+    @property
+    def pattern(self) -> bytes:
+        return b"|".join(map(re.escape, self.prefixes))
 
     @property
     def max_size(self) -> int:
@@ -33,11 +39,6 @@ class Prefix(Matcher):
             return Verdict.MATCH
         possible = any(each.startswith(data) for each in self.prefixes)
         return Verdict.NEED_MORE if possible else Verdict.NO_MATCH
-
-    def covers(self, other: Matcher) -> bool:
-        if isinstance(other, Prefix):
-            return all(each.startswith(self.prefixes) for each in other.prefixes)
-        return False
 
     def __repr__(self) -> str:
         return f"prefix({', '.join(map(repr, self.prefixes))})"
