@@ -38,7 +38,7 @@ _SERVES_TLS = frozenset({"tls", "auto"})
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One key behind the ``?``: how its value reads, which schemes take it, what it does, whether it may be repeated."""
+    """One key behind the ``?``: how its value reads, which schemes take it, what it does, whether it may repeat."""
 
     kind: type[bool] | type[int] | type[str]
     schemes: frozenset[str]
@@ -65,12 +65,16 @@ OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
         "ipv6only": Option(bool, _INET, "IPV6_V6ONLY: an IPv6 wildcard leaves IPv4 alone"),
         "mode": Option(str, frozenset({"unix"}), "permissions of the socket file, octal, such as 0600"),
         "cert": Option(
-            str, _SERVES_TLS, "PEM file with the certificate chain to show; of several, a server takes one by SNI",
+            str,
+            _SERVES_TLS,
+            "PEM file with the certificate chain to show; of several, a server takes one by SNI",
             repeats=True,
         ),
         "key": Option(str, _SERVES_TLS, "PEM file with its private key (default: in cert)", repeats=True),
         "proxy": Option(
-            str, _STREAM_INET, "network whose proxies send a PROXY header, and are believed, such as 10.0.0.0/8",
+            str,
+            _STREAM_INET,
+            "network whose proxies send a PROXY header, and are believed, such as 10.0.0.0/8",
             repeats=True,
         ),
         "client_ca": Option(str, _SERVES_TLS, "PEM file of CAs; a client must show a certificate of theirs"),
@@ -146,8 +150,14 @@ class Endpoint:
                 raise EndpointError(f"option {key!r} takes {_KINDS[known.kind]}, not {value!r}")
             for each in value if isinstance(value, tuple) else (value,):
                 _check_value(str(self), key, known, each)
-            merged[key] = value
+            merged[key] = value[0] if isinstance(value, tuple) and len(value) == 1 else value
         return Endpoint(self.scheme, self.host, self.port, self.path, merged)
+
+    def number(self, key: str, default: int = 0) -> int:
+        """The value of an option that is a number, or 0 or 1."""
+        value = self.options.get(key, default)
+        assert isinstance(value, int)
+        return value
 
     def texts(self, key: str) -> tuple[str, ...]:
         """All values of an option that may be repeated; none, where it is absent."""

@@ -67,7 +67,9 @@ class GuestHost(RouteDoor):
             self.failed(peer, "protocol", exc)
             return None
 
-    def begin(self, protocol: Any, transport: asyncio.Transport, address_key: Hashable, names: ConnectionNames | None) -> None:
+    def begin(
+        self, protocol: Any, transport: asyncio.Transport, address_key: Hashable, names: ConnectionNames | None
+    ) -> None:
         if names is not None:
             transport = _NamedTransport(transport, names)
         guest = Guest(self, protocol, transport, address_key)
@@ -160,13 +162,14 @@ class _NamedTransport(asyncio.Transport):
 
     def __init__(self, inner: asyncio.Transport, names: ConnectionNames) -> None:
         # Some guests ask the socket; it knows the proxy alone.
-        super().__init__({"peername": names[0], "sockname": names[1], "socket": None})
+        super().__init__()
+        self._shown = {"peername": names[0], "sockname": names[1], "socket": None}
         self._inner = inner
         for name in _PASSED_ON:
             setattr(self, name, getattr(inner, name))
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._extra[name] if name in self._extra else self._inner.get_extra_info(name, default)
+        return self._shown[name] if name in self._shown else self._inner.get_extra_info(name, default)
 
 
 _PASSED_ON: Final = (

@@ -80,7 +80,7 @@ class StreamListener:
         self._place = endpoint.location  # with the real port, once bound
         self.context = context
         self._admission = admission
-        self._backlog = int(endpoint.options.get("backlog", backlog))
+        self._backlog = endpoint.number("backlog", backlog)
         self._make: Any = (
             connection_factory(context) if isinstance(context, StreamContext) else partial(PendingConnection, context)
         )

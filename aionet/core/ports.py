@@ -78,8 +78,9 @@ class PortFactory:
         listener = StreamListener(port.endpoint, context, admission, backlog=self.backlog)
         context.door = listener
         for route in port.routes:
-            limits = None if alone is not None else _limits_of(route)
-            inner = limits and Admission(limits.max_connections, limits.max_connections_per_address)
+            inner = None
+            if alone is None and (limits := _limits_of(route)) is not None:
+                inner = Admission(limits.max_connections, limits.max_connections_per_address)
             hosts[route] = self._host(route, port, listener, inner)
         if tls is not None:
             self._secure.append((port, context))

@@ -111,9 +111,7 @@ class PortContext:
 
     def trusts(self, address: Address) -> bool:
         """Whether PROXY headers from there are believed."""
-        return self.trusted is not None and (
-            self.trusted.match(b"", ConnectionFacts(peer=address)) is Verdict.MATCH
-        )
+        return self.trusted is not None and (self.trusted.match(b"", ConnectionFacts(peer=address)) is Verdict.MATCH)
 
 
 class PendingConnection(asyncio.BufferedProtocol):

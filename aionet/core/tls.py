@@ -64,7 +64,7 @@ def server_context(endpoint: Endpoint, given: object = None, *, alpn: Sequence[s
     first = contexts[0]
     if first.sslobject_class is ssl.SSLObject:
         first.sslobject_class = _ServerObject
-        first.sni_callback = _sni_callback(by_name, first.sni_callback)  # type: ignore[assignment]
+        first.sni_callback = _sni_callback(by_name, first.sni_callback)
     return first
 
 

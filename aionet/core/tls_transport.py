@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol, cast
 
 from .context import ConnectionNames
 from .deadlines import Deadlines
-from .loop import LoopShared, shared
+from .loop import shared
 
 __all__ = ["TLS_SHUTDOWN", "TLSProtocol", "TLSTransport", "receiver", "tls_transport"]
 
@@ -52,7 +52,7 @@ def _nobody(data: bytes) -> None:
 def _fill(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
-        buffer = memoryview(protocol.get_buffer(len(rest)))  # type: ignore[arg-type]  # typeshed knows no Buffer yet
+        buffer = memoryview(protocol.get_buffer(len(rest)))
         size = min(len(buffer), len(rest))
         if not size:
             raise RuntimeError("get_buffer() returned an empty buffer")
