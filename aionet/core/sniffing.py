@@ -191,7 +191,7 @@ class PendingConnection(asyncio.BufferedProtocol):
             context.door.leave_early(self)
             return
         if isinstance(exc, ssl.SSLError):
-            context.door.report_refused(self.peername, f"the TLS handshake failed: {exc.reason or exc}")
+            context.door.report_refused(self.peername, f"TLS failed: {exc.reason or exc}")
         context.door.leave(self)
 
     # ---- the door calls these ----------------------------------------------------------------------

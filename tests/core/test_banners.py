@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from aionet.client.certificate import parse_certificate
+from aionet.core.certificate import parse_certificate
 from aionet.core.banners import MAX_BANNER, Greeting, greet
 
 from ..conftest import TLSFiles
