@@ -201,12 +201,12 @@ def _is_default(route: Route) -> bool:
 def _check_settings(place: str, other: Route, route: Route) -> None:
     for what, one, two in (
         ("options", other.endpoint.options, route.endpoint.options),
-        ("an ssl_context", other.ssl_context, route.ssl_context),
+        ("ssl_context", other.ssl_context, route.ssl_context),
         ("proxy_protocol", other.proxy_protocol, route.proxy_protocol),
     ):
         if one and two and one != two:
             raise RouteError(
-                f"{place}: route {other.name!r} gives this port other {what}",
+                f"{place}: not the {what} of route {other.name!r}, which is on the same port",
                 hint="what holds for the whole port is given with one of its routes",
             )
 
