@@ -10,9 +10,10 @@ import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from ..datagram import DatagramHandler
 from ..endpoint import Endpoint
 from ..errors import RouteError
-from ..handler import CodecSource, DatagramHandler, StreamHandler
+from ..handler import CodecSource, StreamHandler
 from ..limits import Limits, Timeouts
 from ..matching import MAX_PEEK, Matcher
 from ..styles import datagram_style, stream_style
