@@ -186,7 +186,7 @@ def _check_shares(port: list[Route], route: Route) -> None:
         if route.match is None and other.match is None:
             raise RouteError(
                 f"{place}: {place} is taken by route {other.name!r}",
-                hint="routes share a port if each but one says by match= which connections are its own",
+                hint="to share a port, all but one need match=, or (for serve) a class attribute of this name",
             )
         if _is_default(route) and _is_default(other):
             raise RouteError(f"{place}: two defaults, {other.name!r} and this one", hint="one of them needs a match=")

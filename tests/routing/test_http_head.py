@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aionet.routing.http import METHODS
 from aionet.routing.http_head import MAX_FIELDS, MalformedHead, RequestHead, read_head
+from aionet.routing.http_request import METHODS
 
 
 def read(text: str, methods: tuple[bytes, ...] = METHODS) -> RequestHead:
