@@ -12,6 +12,8 @@ from aionet.matching import AllOf, AnyOf, ConnectionFacts, Matcher, Not, Verdict
 from aionet.routing import http, peer, prefix, silence
 from aionet.testing import decide_bytewise, verify_matcher
 
+from .routing.strategies import COMBINED
+
 NOBODY = ConnectionFacts(peer=None)
 YES, NO, MORE = Verdict.MATCH, Verdict.NO_MATCH, Verdict.NEED_MORE
 
@@ -73,7 +75,12 @@ def test_what_a_combination_asks_for() -> None:
     assert (both.max_size, either.max_size, (~both).max_size) == (8192, 3, 8192)
     assert (both.silence, either.silence, (~silence(3)).silence) == (None, 2, 3)
     assert either.samples == (b"abc", b"d", b"e")
-    assert [repr(part) for part in either.alternatives] == ["prefix(b'abc')", "prefix(b'd')", "silence(2)", "prefix(b'e')"]
+    assert [repr(part) for part in either.alternatives] == [
+        "prefix(b'abc')",
+        "prefix(b'd')",
+        "silence(2)",
+        "prefix(b'e')",
+    ]
     assert (prefix(b"a", b"x") & ~prefix(b"ab")).samples == (b"x",)
     assert (~prefix(b"a")).samples == ()
 
@@ -97,18 +104,6 @@ def test_facts_take_part() -> None:
     matcher = peer("127.0.0.0/8") & prefix(b"x")
     verify_matcher(matcher, [b"x"], [b"y", b""], facts=near)
     assert matcher.verdict(b"", NOBODY) is NO
-
-
-PREFIXES = st.lists(st.binary(min_size=1, max_size=4), min_size=1, max_size=3).map(lambda words: prefix(*words))
-COMBINED = st.recursive(
-    PREFIXES,
-    lambda inner: st.one_of(
-        st.tuples(inner, inner).map(lambda pair: pair[0] & pair[1]),
-        st.tuples(inner, inner).map(lambda pair: pair[0] | pair[1]),
-        inner.map(lambda matcher: ~matcher),
-    ),
-    max_leaves=6,
-)
 
 
 @given(COMBINED, st.binary(max_size=8))

@@ -23,6 +23,7 @@ Examples:
   python -m aionet serve tcp://127.0.0.1:7000=echo udp://127.0.0.1:7000=datagram
   python -m aionet serve files --directory ~/Public
   python -m aionet serve 'tls://0.0.0.0:7443?cert=server.pem&key=server.key=chat'
+  python -m aionet serve tcp://127.0.0.1:4000=echo,chat,files
   python -m aionet serve unix:///run/app.sock=myapp:handler
   python -m aionet serve examples.kv:router
 \b
@@ -88,6 +89,7 @@ def serve(
       ENDPOINT=SERVICE          a built-in service, where you say
       SERVICE                   the same, at its default endpoint
       ENDPOINT=MODULE:HANDLER   your own handler
+      ENDPOINT=ONE,TWO...       several on one port, told apart by how their clients begin
       MODULE:ROUTER             your own router, or a function that makes it; no other target beside it
     Without any: all four services.
     """

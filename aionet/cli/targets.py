@@ -1,4 +1,7 @@
-"""What ``serve`` is asked for, as a router: ``ENDPOINT=SERVICE``, a service's own name, or ``MODULE:ROUTER``."""
+"""What ``serve`` is asked for, as a router: ``ENDPOINT=SERVICE[,SERVICE]...``, a service's own name, ``MODULE:ROUTER``.
+
+Services that share an endpoint are told apart by how their clients begin: each but one has a ``match``.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import click
 
 from ..endpoint import Endpoint
 from ..errors import ConfigError, EndpointError, RouteError
+from ..handler import StreamHandler
 from ..routing import Router
 from .loading import load_handler, load_router
 from .options import encode_text
@@ -112,15 +116,21 @@ def build_plan(targets: Sequence[str], host: str, options: ServiceOptions, app_d
         if not router.routes:
             raise RouteError(f"{own[0]} has no routes", hint="router.add('tcp://127.0.0.1:7000', handler)")
         return Plan(router, (None,) * len(router.routes))
-    pairs = [_read(target, host) for target in targets or SERVICES]
-    _refuse_unused(options, [what for _, what in pairs])
+    asked = [_read(target, host) for target in targets or SERVICES]
+    served = [what for _, names in asked for what in names]
+    _refuse_unused(options, served)
     router = Router()
-    for endpoint, what in pairs:
-        if what in SERVICES:
-            router.add(endpoint, SERVICES[what].make(options), name=_free_name(router, what))
-        else:
-            router.add(endpoint, load_handler(what, app_dir))
-    return Plan(router, tuple(what if what in SERVICES else None for _, what in pairs))
+    for endpoint, names in asked:
+        for what in names:
+            _add(router, endpoint, what, options, app_dir, shared=len(names) > 1)
+    return Plan(router, tuple(what if what in SERVICES else None for what in served))
+
+
+def _add(router: Router, endpoint: Endpoint, what: str, options: ServiceOptions, app_dir: str, *, shared: bool) -> None:
+    service = SERVICES.get(what)
+    handler = load_handler(what, app_dir) if service is None else service.make(options)
+    match = handler.match if shared and isinstance(handler, StreamHandler) else None
+    router.add(endpoint, handler, match=match, name=None if service is None else _free_name(router, what))
 
 
 def _is_module(target: str) -> bool:
@@ -137,15 +147,21 @@ def _refuse_bare_address(target: str) -> None:
         )
 
 
-def _read(target: str, host: str) -> tuple[Endpoint, str]:
+def _read(target: str, host: str) -> tuple[Endpoint, list[str]]:
     if target in SERVICES:
-        return default_endpoint(target, host), target
-    place, equals, what = target.rpartition("=")
+        return default_endpoint(target, host), [target]
+    place, equals, names = target.rpartition("=")
     if not equals:
         if "://" in target:
             raise EndpointError(f"{target!r} does not say what to serve there", hint=f"try {target}=echo; {_known()}")
         raise _unknown_service(target)
     endpoint = Endpoint.parse(place)
+    for what in names.split(","):
+        _check_served(target, endpoint, what)
+    return endpoint, names.split(",")
+
+
+def _check_served(target: str, endpoint: Endpoint, what: str) -> None:
     if ":" not in what and what not in SERVICES:
         raise _unknown_service(what)
     if what in SERVICES and endpoint.is_datagram is not (SERVICES[what].scheme == "udp"):
@@ -154,7 +170,6 @@ def _read(target: str, host: str) -> tuple[Endpoint, str]:
             f"{target!r}: {what} is served over {other}, not over {endpoint.scheme}",
             hint=f"{'datagram is the echo' if endpoint.is_datagram else 'echo is the one'} for {endpoint.scheme}",
         )
-    return endpoint, what
 
 
 def _free_name(router: Router, service: str) -> str:

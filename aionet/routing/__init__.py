@@ -19,12 +19,12 @@
 
 from ..matching import MAX_PEEK, AllOf, AnyOf, ConnectionFacts, Matcher, Not, Verdict
 from .facts import anything, peer, silence, unix_user
-from .http import http, websocket
+from .http_request import http, websocket
+from .patterns import regex
 from .port import NEED_MORE, Port, Route
-from .prefix import prefix, ssh
-from .regex import regex
+from .prefixes import prefix, ssh
 from .router import Router
-from .tls import alpn, sni, tls
+from .tls_client import alpn, sni, tls
 
 __all__ = [
     "MAX_PEEK",

@@ -45,7 +45,8 @@ def covers(one: Matcher, other: Matcher) -> bool:
             return False  # samples say what is matched, not what is not
     if one.covers(other):
         return True
-    if type(one) is type(other) or (isinstance(one, Regular) and isinstance(other, Regular)):
+    kind = Regular if isinstance(one, Regular) else type(one)
+    if isinstance(other, kind) and kind.covers is not Matcher.covers:
         return False  # a kind knows its own kind
     samples = other.samples
     return bool(samples) and all(one.verdict(sample, _NOBODY) is Verdict.MATCH for sample in samples)

@@ -186,7 +186,7 @@ def _check_shares(port: list[Route], route: Route) -> None:
         if route.match is None and other.match is None:
             raise RouteError(
                 f"{place}: {place} is taken by route {other.name!r}",
-                hint="routes share a port if each but one says by match= which connections are its own",
+                hint="to share a port, all but one need match=, or (for serve) a class attribute of this name",
             )
         if _is_default(route) and _is_default(other):
             raise RouteError(f"{place}: two defaults, {other.name!r} and this one", hint="one of them needs a match=")
@@ -202,12 +202,12 @@ def _is_default(route: Route) -> bool:
 def _check_settings(place: str, other: Route, route: Route) -> None:
     for what, one, two in (
         ("options", other.endpoint.options, route.endpoint.options),
-        ("an ssl_context", other.ssl_context, route.ssl_context),
+        ("ssl_context", other.ssl_context, route.ssl_context),
         ("proxy_protocol", other.proxy_protocol, route.proxy_protocol),
     ):
         if one and two and one != two:
             raise RouteError(
-                f"{place}: route {other.name!r} gives this port other {what}",
+                f"{place}: not the {what} of route {other.name!r}, which is on the same port",
                 hint="what holds for the whole port is given with one of its routes",
             )
 

@@ -40,7 +40,7 @@ class Http(Matcher):
         return tuple(
             f"{method.decode()} {each} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode()
             for method in self.methods
-            for each in ((f"{host}:443",) if method == b"CONNECT" else paths)
+            for each in (paths if method != b"CONNECT" else () if self.path else (f"{host}:443",))
         )
 
     def match(self, data: bytes, facts: ConnectionFacts) -> Verdict:

@@ -33,9 +33,7 @@ def test_it_is_what_startswith_says(prefixes: list[bytes], data: bytes) -> None:
 
 
 def test_ssh_clients() -> None:
-    verify_matcher(
-        ssh(), [b"SSH-2.0-OpenSSH_9.2\r\n", b"SSH-1.99-x"], [b"SSH-1.5-old", b"SSH", b"ssh-2.0-x"]
-    )
+    verify_matcher(ssh(), [b"SSH-2.0-OpenSSH_9.2\r\n", b"SSH-1.99-x"], [b"SSH-1.5-old", b"SSH", b"ssh-2.0-x"])
     assert repr(ssh()) == "prefix(b'SSH-2.0-', b'SSH-1.99-')"
 
 
