@@ -56,9 +56,7 @@ class ASGIGuest:
         """The protocol of a new connection."""
         protocol = self._config.http_protocol_class  # a name of an import, or the class
         assert isinstance(protocol, type)
-        made: asyncio.Protocol = protocol(
-            config=self._config, server_state=self._state, app_state=self._lifespan.state
-        )
+        made: asyncio.Protocol = protocol(config=self._config, server_state=self._state, app_state=self._lifespan.state)
         return made
 
     @asynccontextmanager

@@ -33,7 +33,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.count = 0
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """One mail has come."""
         self.count += 1
         size = len(envelope.content or b"")

@@ -318,7 +318,7 @@ async def test_closing_in_the_handshake_is_at_once(tls_files: TLSFiles, end: str
 
 async def test_nothing_keeps_a_lost_connection(tls_files: TLSFiles) -> None:
     peer = open_peer(tls_files)
-    watch = weakref.ref(peer.transport)
+    watch = weakref.ref(peer.transport.get_extra_info("ssl_object"))  # which the transport alone has
     protocol = peer.protocol
     peer.raw.lose()
     await eventually(lambda: protocol.lost)
