@@ -24,7 +24,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
