@@ -110,7 +110,7 @@ class Port:
             if verdict is Verdict.MATCH:
                 return route
             if verdict is Verdict.NEED_MORE and not final:
-                if not facts.silent:
+                if data or not facts.silent:
                     return NEED_MORE
                 undecided = True  # there may still come bytes for it; for whom silence decides, it is now or never
         return NEED_MORE if undecided else self.default
