@@ -74,6 +74,11 @@ class Timeouts:
     handshake: float = 10.0
     """To finish the TLS handshake. asyncio allows 60; NATS 2, thousand_island 5."""
 
+    sniff: float = 5.0
+    """To send the first bytes that decide whose the connection is, on a port that several routes share, and a PROXY
+    header on one that expects it. nginx allows 30 (preread_timeout), sslh 2, haproxy what one writes (inspect-delay, in
+    its examples 5). Those bytes leave with the first segment, so 5 is a round trip and a lost segment or two."""
+
     first_message: float = 60.0
     """From connect to the first complete message: nobody holds a descriptor by saying nothing. A person who
     types has time to think."""
@@ -102,4 +107,4 @@ class Timeouts:
     @property
     def shortest(self) -> float:
         """The smallest of them all, seconds."""
-        return min(self.handshake, self.first_message, self.message, self.idle, self.send, self.linger)
+        return min(self.handshake, self.sniff, self.first_message, self.message, self.idle, self.send, self.linger)

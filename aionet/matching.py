@@ -80,6 +80,11 @@ class Matcher(ABC):
         return None
 
     @property
+    def offers(self) -> tuple[str, ...]:
+        """Protocols that our own TLS has to offer by ALPN, so that :attr:`ConnectionFacts.alpn` can be one of them."""
+        return ()
+
+    @property
     def samples(self) -> tuple[bytes, ...]:
         """First bytes that match, of each kind there is. A route counts as unreachable if an earlier one matches them
         all; without samples nothing is concluded."""
@@ -139,6 +144,10 @@ class AllOf(Matcher):
         return _shortest(self.parts)
 
     @property
+    def offers(self) -> tuple[str, ...]:
+        return _offers(self.parts)
+
+    @property
     def samples(self) -> tuple[bytes, ...]:
         nobody = ConnectionFacts(peer=None)
         samples = (sample for part in self.parts for sample in part.samples)
@@ -171,6 +180,10 @@ class AnyOf(Matcher):
     @property
     def silence(self) -> float | None:
         return _shortest(self.parts)
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        return _offers(self.parts)
 
     @property
     def samples(self) -> tuple[bytes, ...]:
@@ -220,6 +233,10 @@ _OPPOSITE: Final = {
     Verdict.NO_MATCH: Verdict.MATCH,
     Verdict.NEED_MORE: Verdict.NEED_MORE,
 }
+
+
+def _offers(parts: tuple[Matcher, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(protocol for part in parts for protocol in part.offers))
 
 
 def _shortest(parts: tuple[Matcher, ...]) -> float | None:

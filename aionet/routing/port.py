@@ -63,11 +63,12 @@ class Port:
             or for whether it is TLS (``auto://``). If not, there is one route, and all connections are its own.
         peek: First bytes that can decide at most; 0 where none are looked at.
         proxy_networks: From where PROXY headers are believed.
+        alpn: Protocols that the routes want offered by ALPN, in the order of the routes.
         ssl_context: What a route brought to serve TLS with, or ``None``.
     """
 
     __slots__ = (
-        "_matchers", "default", "endpoint", "peek", "proxy_networks", "routes", "silence", "silent", "sniffs",
+        "_matchers", "alpn", "default", "endpoint", "peek", "proxy_networks", "routes", "silence", "silent", "sniffs",
         "ssl_context",
     )  # fmt: skip
 
@@ -80,7 +81,9 @@ class Port:
         self.silent = next((route for matcher, route in self._matchers if matcher.silence is not None), None)
         self.silence = min((matcher.silence for matcher in matchers if matcher.silence is not None), default=None)
         self.peek = max((matcher.max_size for matcher in matchers), default=0)
-        self.proxy_networks = next((route.proxy_protocol for route in routes if route.proxy_protocol), ())
+        trusting = (route.proxy_protocol for route in routes if route.proxy_protocol)
+        self.proxy_networks = next(trusting, self.endpoint.texts("proxy"))
+        self.alpn = tuple(dict.fromkeys(protocol for matcher in matchers for protocol in matcher.offers))
         self.ssl_context = next((route.ssl_context for route in routes if route.ssl_context is not None), None)
         self.sniffs = bool(matchers or self.proxy_networks or self.endpoint.scheme == "auto")
 

@@ -96,6 +96,10 @@ class Alpn(Matcher):
     protocols: tuple[str, ...]
 
     @property
+    def offers(self) -> tuple[str, ...]:
+        return self.protocols
+
+    @property
     def max_size(self) -> int:
         return MAX_PEEK
 
