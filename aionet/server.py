@@ -147,14 +147,25 @@ class Server:
             raise
         self._go(ServerState.SERVING)
 
-    async def _open(self) -> None:
+    async def check(self) -> None:
+        """Everything that :meth:`start` does short of binding. It raises what that would; the server is closed then.
+
+        Raises:
+            ConfigError: a route that cannot be: a certificate, a codec, no routes at all.
+            ServerStateError: it was started before.
+        """
+        self._go(ServerState.STARTING)
+        try:
+            self._prepare()
+        finally:
+            self._go(ServerState.CLOSED)
+
+    def _prepare(self) -> list[tuple[Port, StreamListener | None]]:
+        """All ports, and the listener of each that has streams, not yet bound."""
         ports = self.router.ports
         if not ports:
             raise ConfigError("the router has no routes", hint="router.add('tcp://127.0.0.1:7000', MyHandler())")
         loop = asyncio.get_running_loop()
-        self._hurry, self._closed = asyncio.Event(), asyncio.Event()
-        if self._log:
-            LogObserver(self.events)
         shortest = min(timeouts_of(route, self.timeouts).shortest for route in self.router)
         shortest = min([shortest, *(port.silence for port in ports if port.silence is not None)])
         self._deadlines = Deadlines(loop, resolution(shortest))
@@ -163,8 +174,14 @@ class Server:
         self._factory = PortFactory(
             loop, self.events, self._deadlines, self._admission, self.limits, self.timeouts, budget.backlog
         )
-        for port in ports:
-            bound = await self._open_port(port, self._factory)
+        return [(port, None if port.endpoint.is_datagram else self._factory.make_listener(port)) for port in ports]
+
+    async def _open(self) -> None:
+        self._hurry, self._closed = asyncio.Event(), asyncio.Event()
+        if self._log:
+            LogObserver(self.events)
+        for port, listener in self._prepare():
+            bound = await self._bind(port, listener)
             self._addresses += bound
             names = ", ".join(route.name for route in port.routes)
             for endpoint in bound:
@@ -172,14 +189,13 @@ class Server:
         for listener in self._listeners:
             await listener.start()
 
-    async def _open_port(self, port: Port, factory: PortFactory) -> list[Endpoint]:
+    async def _bind(self, port: Port, listener: StreamListener | None) -> list[Endpoint]:
         """Bind a port; nothing is accepted yet. Returns the addresses it is bound to."""
-        if port.endpoint.is_datagram:
+        if listener is None:
             (route,) = port.routes
             opened = await listen_datagram(port.endpoint, route.handler, events=self.events, route=route.name)
             self._ports += opened
             return [_datagram_address(port.endpoint, each) for each in opened]
-        listener = factory.make_listener(port)
         await listener.bind()
         self._listeners.append(listener)
         return listener.addresses

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aionet.matching import AllOf, AnyOf, ConnectionFacts, Matcher, Not, Verdict
 from aionet.routing import http, peer, prefix, silence
-from aionet.testing import decide_bytewise, verify_matcher
+from aionet.testing import verify_decision, verify_matcher
 
 from .routing.strategies import COMBINED
 
@@ -108,4 +108,4 @@ def test_facts_take_part() -> None:
 
 @given(COMBINED, st.binary(max_size=8))
 def test_combinations_decide_the_same_for_every_split(matcher: Matcher, data: bytes) -> None:
-    decide_bytewise(matcher, data)
+    verify_decision(matcher, data)

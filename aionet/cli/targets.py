@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -21,9 +21,29 @@ from ..routing import Router
 from .loading import load_handler, load_router
 from .options import encode_text
 
-__all__ = ["SERVICES", "Plan", "ServiceOptions", "build_plan", "default_endpoint"]
+__all__ = ["SERVICES", "Plan", "ServiceOptions", "build_plan", "default_endpoint", "target_options"]
 
 DEFAULT_DIRECTORY: Final = "shared_files"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def target_options(command: F) -> F:
+    """The targets, and the options that say what they are, for commands that take what ``serve`` takes."""
+    for option in (
+        click.option(
+            "--app-dir", default=".", metavar="DIR", help="Where MODULE is looked for first.  [default: here]"
+        ),
+        click.option("--ack", metavar="TEXT", help="What datagram answers, instead of the datagram."),
+        click.option("--prefix", metavar="TEXT", help="What echo puts before each chunk."),
+        click.option("--directory", metavar="DIR", help="What files offers.  [default: shared_files, made if absent]"),
+        click.option(
+            "--host", default="127.0.0.1", show_default=True, help="For services without an endpoint of their own."
+        ),
+        click.argument("targets", nargs=-1, metavar="[TARGET]..."),
+    ):
+        command = option(command)
+    return command
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +54,13 @@ class ServiceOptions:
         directory: Which ``files`` offers; default: ``shared_files``, made if absent.
         prefix: Put by ``echo`` before each chunk.
         ack: What ``datagram`` answers, instead of the datagram itself.
+        make_directory: Whether the default directory may be made; if not, this one stands in for it.
     """
 
     directory: str | None = None
     prefix: str | None = None
     ack: str | None = None
+    make_directory: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +102,7 @@ def _make_chat(options: ServiceOptions) -> object:
 def _make_files(options: ServiceOptions) -> object:
     from ..services.files.handler import Files
 
-    return Files(_directory(options.directory))
+    return Files(_directory(options.directory, make=options.make_directory))
 
 
 SERVICES: Final = {
@@ -193,9 +215,11 @@ def _refuse_unused(options: ServiceOptions, served: Sequence[str]) -> None:
             raise click.UsageError(f"--{option} is for the service {service!r}, which is not served here")
 
 
-def _directory(given: str | None) -> str:
+def _directory(given: str | None, *, make: bool) -> str:
     """The directory to offer; only the default one is made."""
     if given is None and not os.path.lexists(DEFAULT_DIRECTORY):
+        if not make:
+            return os.curdir
         os.mkdir(DEFAULT_DIRECTORY)
     directory = DEFAULT_DIRECTORY if given is None else given
     if not os.path.isdir(directory):

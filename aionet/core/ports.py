@@ -7,7 +7,6 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..endpoint import Endpoint
 from ..events import Events
 from ..handler import StreamHandler
 from ..limits import Limits, Timeouts
@@ -129,8 +128,4 @@ class PortFactory:
 
 
 def _tls_of(port: Port) -> ssl.SSLContext | None:
-    endpoint: Endpoint = port.endpoint
-    optional = endpoint.scheme == "auto" and port.ssl_context is None and "cert" not in endpoint.options
-    if endpoint.scheme not in ("tls", "auto") or optional:
-        return None
-    return server_context(endpoint, port.ssl_context, alpn=port.alpn)
+    return server_context(port.endpoint, port.ssl_context, alpn=port.alpn) if port.tls else None

@@ -73,8 +73,8 @@ def _defragment(data: bytes) -> bytes:
     pieces, have, wanted, position = [], 0, 4, 0
     while position < len(data) and have < wanted:
         record = data[position : position + 5]
-        if record[0] != _HANDSHAKE or record[1:2] not in (b"", b"\3") or record[2:3] > b"\4":
-            raise MalformedHello
+        if record[0] != _HANDSHAKE or record[1:2] not in (b"", b"\3"):
+            raise MalformedHello  # the lower half of the version is ignored (RFC 8446, section 5.1)
         length = int.from_bytes(record[3:5].ljust(2, b"\0"), "big")
         if length > MAX_RECORD or (len(record) == 5 and not length):
             raise MalformedHello
@@ -139,7 +139,7 @@ class _Reader:
 
 
 def _read_body(body: _Reader) -> ClientHello:
-    if body.take(1) != b"\3":  # legacy_version
+    if body.take(1) < b"\3":  # client_version: TLS 1.0 is 3.1; of a newer one the server answers its own
         raise MalformedHello
     body.take(1 + 32)  # its lower half, random
     body.vector(1, 0, 32)  # legacy_session_id

@@ -65,11 +65,12 @@ class Port:
         proxy_networks: From where PROXY headers are believed.
         alpn: Protocols that the routes want offered by ALPN, in the order of the routes.
         ssl_context: What a route brought to serve TLS with, or ``None``.
+        tls: Whether TLS is served here: by ``tls://`` always, by ``auto://`` where there is a certificate.
     """
 
     __slots__ = (
         "_matchers", "alpn", "default", "endpoint", "peek", "proxy_networks", "routes", "silence", "silent", "sniffs",
-        "ssl_context",
+        "ssl_context", "tls",
     )  # fmt: skip
 
     def __init__(self, routes: Sequence[Route]) -> None:
@@ -85,6 +86,8 @@ class Port:
         self.proxy_networks = next(trusting, self.endpoint.texts("proxy"))
         self.alpn = tuple(dict.fromkeys(protocol for matcher in matchers for protocol in matcher.offers))
         self.ssl_context = next((route.ssl_context for route in routes if route.ssl_context is not None), None)
+        certified = self.ssl_context is not None or "cert" in self.endpoint.options
+        self.tls = self.endpoint.scheme == "tls" or (self.endpoint.scheme == "auto" and certified)
         self.sniffs = bool(matchers or self.proxy_networks or self.endpoint.scheme == "auto")
 
     def decide(
@@ -113,7 +116,7 @@ class Port:
             if verdict is Verdict.MATCH:
                 return route
             if verdict is Verdict.NEED_MORE and not final:
-                if not facts.silent:
+                if data or not facts.silent:
                     return NEED_MORE
                 undecided = True  # there may still come bytes for it; for whom silence decides, it is now or never
         return NEED_MORE if undecided else self.default

@@ -3,7 +3,7 @@
 from .clock import VirtualClockLoop
 from .codecs import CodecVerificationError, verify_codec
 from .harness import HandlerHarness, MemoryPeer
-from .matchers import MatcherVerificationError, decide_bytewise, verify_matcher
+from .matchers import MatcherVerificationError, verify_decision, verify_matcher
 from .memory import MemoryTransport
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "MemoryPeer",
     "MemoryTransport",
     "VirtualClockLoop",
-    "decide_bytewise",
     "verify_codec",
+    "verify_decision",
     "verify_matcher",
 ]

@@ -9,11 +9,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..matching import MAX_PEEK, ConnectionFacts, Matcher, Verdict
 
-__all__ = ["MatcherVerificationError", "decide_bytewise", "verify_matcher"]
+__all__ = ["MatcherVerificationError", "verify_decision", "verify_matcher"]
 
 _MADE_UP = 40  # inputs of random bytes, and as many of the given ones damaged
 _NOBODY = ConnectionFacts(peer=None)
@@ -55,27 +55,31 @@ def verify_matcher(
     generator = random.Random(seed)
     for data in (*matching, *matcher.samples):
         for tail in (b"", b"\0", generator.randbytes(64)):
-            if decide_bytewise(matcher, data + tail, facts) is not Verdict.MATCH:
+            if verify_decision(matcher, data + tail, facts) is not Verdict.MATCH:
                 raise MatcherVerificationError(f"{matcher!r} does not match {data + tail!r}")
     for data in others:
-        if decide_bytewise(matcher, data, facts) is Verdict.MATCH:
+        if verify_decision(matcher, data, facts) is Verdict.MATCH:
             raise MatcherVerificationError(f"{matcher!r} matches {data!r}")
     for _ in range(_MADE_UP):
         damaged = bytearray(generator.choice([*matching, *others]))
         if damaged:
             damaged[generator.randrange(len(damaged))] = generator.randrange(256)
         for data in (bytes(damaged), generator.randbytes(generator.randrange(80))):
-            decide_bytewise(matcher, data, facts)
+            verify_decision(matcher, data, facts)
 
 
-def decide_bytewise(matcher: Matcher, data: bytes, facts: ConnectionFacts = _NOBODY) -> Verdict:
-    """The decision on ``data``, having asked after each byte: so any other cut gives the same one.
+def verify_decision(
+    matcher: Matcher, data: bytes, facts: ConnectionFacts = _NOBODY, sizes: Iterable[int] | None = None
+) -> Verdict:
+    """The decision on ``data``, having asked at each of these sizes, in rising order, and at the end.
+
+    Without ``sizes`` after each byte: so any other cut gives the same decision.
 
     Raises:
         MatcherVerificationError: a decision was changed, is no verdict, or was due and not made; or the matcher raised.
     """
     decision = Verdict.NEED_MORE
-    for size in range(len(data) + 1):
+    for size in (*(range(len(data)) if sizes is None else sizes), len(data)):
         try:
             verdict = matcher.verdict(data[:size], facts)
         except Exception as exc:

@@ -77,7 +77,6 @@ def test_the_bytes_built_here_are_right() -> None:
         b"G",
         b"\x17\3\3",
         b"\x16\2",
-        b"\x16\3\5",
         b"\x16\3\1\x40\1",
         b"\x16\3\1\0\0",
         b"\x16\3\1\0\1\2",  # a ServerHello

@@ -11,7 +11,7 @@ from aionet.errors import ConfigError
 from aionet.events import Address
 from aionet.routing import ConnectionFacts, Matcher, Verdict, anything, peer, silence, unix_user
 from aionet.routing import facts as module
-from aionet.testing import decide_bytewise
+from aionet.testing import verify_decision
 
 YES, NO, MORE = Verdict.MATCH, Verdict.NO_MATCH, Verdict.NEED_MORE
 
@@ -63,7 +63,7 @@ def test_silence_is_the_absence_of_bytes_once_it_has_lasted() -> None:
 
 def test_anything_needs_nothing() -> None:
     assert anything().verdict(b"", ConnectionFacts(peer=None)) is YES
-    assert decide_bytewise(anything(), b"abc") is YES
+    assert verify_decision(anything(), b"abc") is YES
     assert anything().max_size == 0
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aionet.errors import ConfigError
 from aionet.routing import ConnectionFacts, Matcher, Verdict, http, websocket
-from aionet.testing import decide_bytewise, verify_matcher
+from aionet.testing import verify_decision, verify_matcher
 
 YES, NO, MORE = Verdict.MATCH, Verdict.NO_MATCH, Verdict.NEED_MORE
 
@@ -81,14 +81,14 @@ def test_what_cannot_match_any_more_is_known_at_that_byte(matcher: Matcher, data
 
 def test_a_head_above_8_kib_is_not_waited_for() -> None:
     endless = b"GET / HTTP/1.1\r\nX: " + b"y" * 9000
-    assert decide_bytewise(http(), endless[:8191]) is MORE
+    assert verify_decision(http(), endless[:8191]) is MORE
     assert http().verdict(endless, ConnectionFacts(peer=None)) is NO
 
 
 @given(st.text("GETPOST /*:.HTP/1.0\r\n hosta", max_size=60))
 def test_whatever_comes_the_decision_is_the_same_for_every_split(text: str) -> None:
     for matcher in (http(), http(path="/a*"), websocket()):
-        decide_bytewise(matcher, text.encode())
+        verify_decision(matcher, text.encode())
 
 
 @pytest.mark.parametrize(

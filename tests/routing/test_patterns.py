@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aionet.errors import ConfigError
 from aionet.routing import ConnectionFacts, Verdict, regex
-from aionet.testing import decide_bytewise, verify_matcher
+from aionet.testing import verify_decision, verify_matcher
 
 
 def test_it_decides_both_ways_as_early_as_can_be() -> None:
@@ -37,7 +37,7 @@ def test_a_shorter_look_covers_less() -> None:
 
 @given(st.binary(max_size=80))
 def test_the_same_for_every_split(data: bytes) -> None:
-    decide_bytewise(regex(rb"(?s).{3}(?:\x00|[^\x01])+z"), data)
+    verify_decision(regex(rb"(?s).{3}(?:\x00|[^\x01])+z"), data)
 
 
 @pytest.mark.parametrize(

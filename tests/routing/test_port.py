@@ -97,6 +97,8 @@ def test_a_silence_with_a_condition_that_does_not_hold_goes_on_waiting() -> None
     silent = replace(FACTS, silent=True)
     assert shared.decide(b"", silent) is NEED_MORE
     assert shared.decide(b"a", silent) is shared.routes[0]
+    late = port(prefix(b"abc"), prefix(b"a"), silence())
+    assert late.decide(b"a", silent) is NEED_MORE
     assert shared.decide(b"", replace(silent, peer=("10.0.0.1", 5))) is shared.routes[1]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from aionet.errors import ConfigError
 from aionet.routing import ConnectionFacts, Matcher, Verdict, alpn, sni, tls
-from aionet.testing import decide_bytewise, verify_matcher
+from aionet.testing import verify_decision, verify_matcher
 
 from .hellos import in_records, real_hello
 
@@ -57,7 +57,7 @@ def test_inside_our_own_tls_the_facts_decide_at_once(
     matcher: Matcher, facts: ConnectionFacts, expected: Verdict
 ) -> None:
     assert matcher.verdict(b"", facts) is expected
-    assert decide_bytewise(matcher, B, facts) is expected
+    assert verify_decision(matcher, B, facts) is expected
 
 
 @pytest.mark.parametrize(

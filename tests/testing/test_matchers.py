@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from aionet.routing import ConnectionFacts, Matcher, Verdict, prefix
-from aionet.testing import MatcherVerificationError, decide_bytewise, verify_matcher
+from aionet.testing import MatcherVerificationError, verify_decision, verify_matcher
 
 
 class Made(Matcher):
@@ -40,7 +40,7 @@ def a_only(data: bytes) -> Verdict:
 
 def test_a_right_matcher_passes() -> None:
     verify_matcher(prefix(b"HELLO", b"HI"), [b"HELLO", b"HIT"], [b"HELL", b"", b"hello"])
-    assert decide_bytewise(prefix(b"ab"), b"abc") is Verdict.MATCH
+    assert verify_decision(prefix(b"ab"), b"abc") is Verdict.MATCH
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_matcher_whose_bound_was_taken_away_is_found() -> None:
             return self.match(data, facts)
 
     with pytest.raises(MatcherVerificationError, match="needs more than its 4 bytes"):
-        decide_bytewise(Unbound(lambda data: Verdict.NEED_MORE), b"abcde")
+        verify_decision(Unbound(lambda data: Verdict.NEED_MORE), b"abcde")
 
 
 def test_nothing_to_verify_with() -> None:

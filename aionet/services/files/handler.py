@@ -33,8 +33,8 @@ _COMMANDS: Final[Mapping[str, str]] = {
 }
 
 _MATCH: Final = regex(rb"(?:%b)[ ;\r\n]" % "|".join(_COMMANDS).encode()) & ~regex(rb"[A-Z]+ (?:/|https?://)")
-"""A verb in capitals, for "hello" is said to others too; and no request of HTTP: no name begins with a slash, or has two
-in a row."""
+"""A verb in capitals, for "hello" is said to others too; and no request of HTTP: no name begins with a slash, or has
+two in a row."""
 
 
 class Files(StreamHandler[Message]):

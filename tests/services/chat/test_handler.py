@@ -31,7 +31,6 @@ def test_is_a_callback_handler_with_deadlines_of_its_own() -> None:
 def test_clients_are_known_by_their_silence_or_a_command() -> None:
     assert Chat.match is not None
     verify_matcher(Chat.match, [b"/who\n"], [b"", b"alice\n"])
-    verify_matcher(Chat.match, [b"/"], [b"alice"], facts=ConnectionFacts(peer=None, silent=True))
     assert Chat.match.verdict(b"", ConnectionFacts(peer=None, silent=True)) is Verdict.MATCH
 
 
