@@ -111,7 +111,9 @@ class PortContext:
 
     def trusts(self, address: Address) -> bool:
         """Whether PROXY headers from there are believed."""
-        return self.trusted is not None and (self.trusted.match(b"", ConnectionFacts(peer=address)) is Verdict.MATCH)
+        if self.trusted is None:
+            return False
+        return self.trusted.match(b"", ConnectionFacts(peer=address)) is Verdict.MATCH
 
 
 class PendingConnection(asyncio.BufferedProtocol):
@@ -223,10 +225,10 @@ class PendingConnection(asyncio.BufferedProtocol):
         context = self._context
         context.pending.add(self)
         self._facts = ConnectionFacts(peer=self.peername, unix_user=_unix_user(self._transport, self._names[1]))
+        self._trusted = context.trusts(self.peername)
         if context.trusted is None:
             self._begin_stream()
         else:
-            self._trusted = context.trusts(self.peername)
             self._wait_for(_PROXY, context.timeouts.sniff)
 
     # ---- deadlines -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""PROXY headers: one is read the same however much follows it, none is read before its end, and what it names, it says."""
+"""PROXY headers: read the same whatever follows, never before their end, and written anew they name the same."""
 
 from __future__ import annotations
 
