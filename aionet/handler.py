@@ -237,7 +237,7 @@ class Connection(ObjectStream[M]):
 
     @abstractmethod
     async def send_eof(self) -> None:
-        """Send what waits, then tell the peer that no more will come. Reading goes on. TLS cannot: it closes."""
+        """Send what waits, then tell the peer that no more will come. Reading goes on. A client's TLS cannot: it closes."""
 
     @abstractmethod
     async def aclose(self) -> None:

@@ -24,7 +24,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -54,10 +54,9 @@ class ASGIGuest:
 
     def __call__(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
-        protocol = self._config.http_protocol_class  # a name of an import, or the class
-        assert isinstance(protocol, type)
-        made: asyncio.Protocol = protocol(config=self._config, server_state=self._state, app_state=self._lifespan.state)
-        return made
+        make = cast(Any, self._config.http_protocol_class)
+        protocol: asyncio.Protocol = make(config=self._config, server_state=self._state, app_state=self._lifespan.state)
+        return protocol
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:

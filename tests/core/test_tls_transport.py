@@ -322,6 +322,7 @@ async def test_nothing_keeps_a_lost_connection(tls_files: TLSFiles) -> None:
     protocol = peer.protocol
     peer.raw.lose()
     await eventually(lambda: protocol.lost)
+    peer.raw.set_protocol(asyncio.Protocol())  # both loops' transports let go of theirs
     gc.disable()
     try:
         protocol.transport = None
