@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import trustme
+from aiosmtpd.smtp import SMTP
 
 from aionet import Endpoint, Router, Server
 from aionet.routing import http, prefix, silence
@@ -33,7 +34,7 @@ async def everything(directory: Path) -> AsyncIterator[tuple[Endpoint, smtp_gues
     endpoint = f"auto://127.0.0.1:0?cert={directory}/a.pem&cert={directory}/b.pem"
     router = Router()
     router.add(endpoint, protocol=guest, match=http(), name="app")
-    router.add(endpoint, protocol=lambda: smtp_guest.SMTP(mailbox, hostname="localhost"), match=silence(0.4))
+    router.add(endpoint, protocol=lambda: SMTP(mailbox, hostname="localhost"), match=silence(0.4))
     router.add(endpoint, Chat(), match=prefix(b"/"))
     router.add(endpoint, Echo())
     with quiet():
