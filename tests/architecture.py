@@ -83,7 +83,7 @@ TRANSPORTS: Final = frozenset(
 CROSS_CUTTING: Final = frozenset(
     f"tests/test_{name}.py"
     for name in (
-        *("bad_input", "cheatsheet", "one_port", "public_api", "readme"),
+        *("bad_input", "cheatsheet", "one_port", "one_port_peers", "public_api", "readme"),
         *("websocket_conformance", "websocket_peers"),
     )
 )

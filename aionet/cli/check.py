@@ -113,12 +113,16 @@ def _takes(route: Route, port: Port) -> str:
 
 def _what_decides(port: Port) -> str:
     seconds = Timeouts().sniff
-    words = [f"Decided by at most {port.peek} bytes, within {seconds:g} s" if port.peek else "Decided at once"]
+    words = [f"Decided by at most {_bytes(port.peek)}, within {seconds:g} s" if port.peek else "Decided at once"]
     if port.silence is not None:
         words.append(f"by silence after {port.silence:g} s")
     if port.default is None:
         words.append("and refused if nothing matches")
     return f"{', '.join(words)}:"
+
+
+def _bytes(count: int) -> str:
+    return "1 byte" if count == 1 else f"{count} bytes"
 
 
 def _table(reached: Sequence[Reached]) -> list[str]:
