@@ -81,7 +81,8 @@ TRANSPORTS: Final = frozenset(
 """Names of asyncio that only core uses, and ``testing``, whose memory transport has to look like one."""
 
 CROSS_CUTTING: Final = frozenset(
-    f"tests/test_{name}.py" for name in ("bad_input", "cheatsheet", "one_port", "public_api", "readme")
+    f"tests/test_{name}.py"
+    for name in ("bad_input", "cheatsheet", "one_port", "one_port_peers", "public_api", "readme")
 )
 """Tests of the whole, which mirror no module."""
 
