@@ -26,6 +26,7 @@ from anyio.abc import ObjectStream
 from .errors import IncompleteFrame, ProtocolError
 from .events import Address, CloseReason, ConnectionStats
 from .limits import Limits, Timeouts
+from .matching import Matcher
 
 __all__ = [
     "Codec",
@@ -279,7 +280,10 @@ class Connection(ObjectStream[M]):
 
     @abstractmethod
     async def send_eof(self) -> None:
-        """Send what waits, then tell the peer that no more will come. Reading goes on. TLS cannot: it closes."""
+        """Send what waits, then tell the peer that no more will come. Reading goes on.
+
+        The TLS of a client cannot: it closes.
+        """
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -372,11 +376,14 @@ class StreamHandler(Generic[M]):
         codec: How bytes become messages. ``None``: chunks of bytes as they come.
         limits: Replaces the server's limits for routes of this handler, unless the route says otherwise.
         timeouts: Likewise for deadlines.
+        match: How its clients begin, for a port that it shares: ``router.add(endpoint, Mine(), match=Mine.match)``, or
+            ``serve ENDPOINT=one,two`` on the command line. On a port of its own it plays no part.
     """
 
     codec: CodecSource[M] | None = None
     limits: Limits | None = None
     timeouts: Timeouts | None = None
+    match: Matcher | None = None
 
     def on_connect(self, conn: Connection[M]) -> None:
         """A connection is admitted, TLS included. Called once, before any message. May write, may close."""

@@ -75,6 +75,11 @@ class Timeouts:
     """To finish the TLS handshake; and again a codec's own, such as WebSocket's. asyncio allows 60; NATS 2,
     thousand_island 5."""
 
+    sniff: float = 5.0
+    """To send the first bytes that decide whose the connection is, on a port that several routes share, and a PROXY
+    header on one that expects it. nginx allows 30 (preread_timeout), sslh 2, haproxy what one writes (inspect-delay, in
+    its examples 5). Those bytes leave with the first segment, so 5 is a round trip and a lost segment or two."""
+
     first_message: float = 60.0
     """From connect to the first complete message: nobody holds a descriptor by saying nothing. A person who
     types has time to think. A codec's handshake counts as one."""
@@ -107,4 +112,5 @@ class Timeouts:
     @property
     def shortest(self) -> float:
         """The smallest of them all, seconds."""
-        return min(self.handshake, self.first_message, self.message, self.idle, self.keepalive, self.send, self.linger)
+        values: list[float] = [getattr(self, field.name) for field in fields(self)]
+        return min(values)

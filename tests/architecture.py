@@ -7,8 +7,8 @@
     5  __init__.py
     4  server.py  running.py  supervisor.py  client/  observe/  cluster/
     3  core/
-    2  codecs/    ||   routing.py
-    1  handler.py  datagram.py  styles.py
+    2  codecs/    ||   routing/
+    1  handler.py  datagram.py  styles.py  matching.py
     0  errors.py  endpoint.py  limits.py  events.py
 
 A module imports from its own package and from rooms below its own; rooms 0, 1, 4 and 7 also within themselves; ``||``
@@ -53,7 +53,7 @@ MAX_TEST_LINES: Final = 600
 
 ROOMS: Final = (
     ("errors", "endpoint", "limits", "events"),
-    ("handler", "datagram", "styles"),
+    ("handler", "datagram", "styles", "matching"),
     ("codecs", "routing"),
     ("core",),
     ("server", "running", "supervisor", "client", "observe", "cluster"),
@@ -82,7 +82,10 @@ TRANSPORTS: Final = frozenset(
 
 CROSS_CUTTING: Final = frozenset(
     f"tests/test_{name}.py"
-    for name in ("bad_input", "cheatsheet", "public_api", "readme", "websocket_conformance", "websocket_peers")
+    for name in (
+        *("bad_input", "cheatsheet", "one_port", "one_port_peers", "public_api", "readme"),
+        *("websocket_conformance", "websocket_peers"),
+    )
 )
 """Tests of the whole, which mirror no module."""
 

@@ -203,7 +203,7 @@ async def _exchange(
             await exchange_datagrams(port, source.datagrams(), patience, write)
         return
     async with connect(endpoint, codec=source.codec.codec, timeout=timeout) as conn:
-        half_close = endpoint.scheme != "tls"
+        half_close = not endpoint.is_tls
         exchange = StreamExchange(conn, show, patience, write, half_close=half_close, input_waits=source.waits)
         await exchange.run(source.messages())
 

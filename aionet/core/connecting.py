@@ -25,11 +25,11 @@ from ..limits import Limits, Timeouts
 from .connections import connection_factory
 from .context import StreamContext
 from .deadlines import Deadlines
-from .listener import TLS_SHUTDOWN
 from .loop import shared
 from .sockets import SocketAddress, apply_options, reason_of, resolve
 from .stream import StreamConnection
 from .tls import certificate_hint, checked_context, client_context
+from .tls_transport import TLS_SHUTDOWN
 
 __all__ = ["ConnectTimings", "open_stream"]
 

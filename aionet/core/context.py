@@ -12,17 +12,19 @@ from .. import codecs
 from ..codecs import RawCodec
 from ..endpoint import Endpoint
 from ..errors import ConfigError
-from ..events import Events
+from ..events import Address, Events
 from ..handler import Codec, CodecSource, Connection, StreamHandler
 from ..limits import Limits, Timeouts
 from ..styles import StreamStyle, stream_style
 from .deadlines import Deadlines
 from .loop import LoopShared, shared
 
-__all__ = ["CodecFactory", "Door", "StreamContext", "codec_factory"]
+__all__ = ["CodecFactory", "ConnectionNames", "Door", "StreamContext", "codec_factory"]
 
 M = TypeVar("M")
 CodecFactory = Callable[[], Codec[M]]
+ConnectionNames = tuple[Address, Address]
+"""The peer's address and our own, as a handler is to see them."""
 
 
 def codec_factory(

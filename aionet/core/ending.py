@@ -184,7 +184,7 @@ class EndingConnection(FileSendingConnection[M]):
         timeouts = self._context.timeouts
         transport = self._transport
         if not self._begun or transport is None or self._lost:
-            self.abort(CloseReason.REFUSED)  # parked for too long, or the TLS handshake came to nothing
+            self.abort(CloseReason.REFUSED)  # parked for too long
             if transport is None:
                 self.connection_lost(None)
             return None

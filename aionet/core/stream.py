@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, cast
 from ..errors import ProtocolError
 from ..events import CloseReason, ConnectionOpened
 from ..handler import Connection
-from .context import StreamContext
+from .context import ConnectionNames, StreamContext
 from .ending import EndingConnection
 from .flow import CLOSING, reason_of
 from .loop import FAILURES
@@ -49,6 +49,12 @@ class StreamConnection(EndingConnection[M]):
         self.address_key: Hashable = None  # the door's: what this connection is counted by
 
     # ---- the transport calls these -------------------------------------------------------------
+
+    def take_over(self, transport: asyncio.Transport, address_key: Hashable, names: ConnectionNames | None) -> None:
+        """Begin on a transport whose connection was admitted, and maybe known by other names, before its route was."""
+        self.address_key = address_key
+        self._names = names
+        self.connection_made(transport)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

@@ -23,6 +23,10 @@ __all__ = ["run_chat"]
 TIMEOUTS: Final = Timeouts(first_message=math.inf, message=math.inf, idle=math.inf)
 """A person reads in silence for as long as it pleases; keep-alive probes find a server that died."""
 
+GREETING_WAIT: Final = 5.0
+"""Seconds to let the server speak first, as it does. On a port that it shares it is known by its clients' silence, and
+who spoke at once would be taken for somebody else's."""
+
 NAME_WAIT: Final = 5.0
 """Seconds to wait for the answer to a name given beforehand. A server that says neither yes nor no is taken as yes."""
 
@@ -87,6 +91,7 @@ class _Client:
         self._screen = screen
         self._stderr = stderr
         self._name = name
+        self._greeted = anyio.Event()
         self._opening = b""
         """What came until our name was taken or refused."""
         self._name_answered = anyio.Event()
@@ -114,6 +119,7 @@ class _Client:
                 if chunk is None:
                     self._screen.show_unfinished()
                 else:
+                    self._greeted.set()
                     self._look_for_answer(chunk)
                     self._screen.feed(chunk)
         except anyio.EndOfStream:
@@ -141,6 +147,8 @@ class _Client:
 
     async def _speak(self) -> None:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the listener says so
+            with anyio.move_on_after(GREETING_WAIT):
+                await self._greeted.wait()
             if await self._introduce():
                 await self._send_lines()
             await self._leave()
