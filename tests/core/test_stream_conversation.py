@@ -287,10 +287,10 @@ def test_a_half_closed_connection_is_not_asked_for_life() -> None:
         peer.loop.run_until_complete(peer.conn.send_eof())
         peer.advance(200)
         assert peer.closed is None
-        other = peer.connect()
-        other.receive(head() + close())
+    with opened(Recorder, Timeouts(keepalive=20, idle=1000), on_eof=lambda conn: None) as peer:
+        peer.receive(close())
         peer.advance(200)
-        assert other.closed is None
+        assert peer.closed is None
 
 
 def test_a_codec_without_a_farewell_waits_for_none() -> None:
