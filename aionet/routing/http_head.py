@@ -68,7 +68,7 @@ def read_head(data: bytes, methods: Sequence[bytes]) -> RequestHead:
         _read_request_line(begun or b"", methods, head)
         return head
     version = _read_request_line(lines[0] + b"\r", methods, head)
-    if len(lines) > MAX_FIELDS:
+    if len(lines) > MAX_FIELDS + 1:
         raise MalformedHead
     fields: dict[bytes, list[bytes]] = {}
     for line in lines[1:]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
+from urllib.parse import quote
 
 from ..errors import ConfigError
 from ..matching import MAX_PEEK, ConnectionFacts, Matcher, Verdict
@@ -34,7 +36,7 @@ class Http(Matcher):
     @property
     def samples(self) -> tuple[bytes, ...]:
         host = (self.host or "localhost").replace("*", "a")
-        path = self.path or "/*"
+        path = quote(self.path or "/*", safe="/*")
         paths = (path,) if path[-1] != "*" else (path[:-1], path[:-1] + "a")
         more = "Connection: Upgrade\r\nUpgrade: websocket\r\n" if self.websocket else ""
         return tuple(
@@ -44,11 +46,8 @@ class Http(Matcher):
         )
 
     def match(self, data: bytes, facts: ConnectionFacts) -> Verdict:
-        try:
-            head = read_head(data, self.methods)
-        except MalformedHead:
-            return Verdict.NO_MATCH
-        if self._excludes(head):
+        head = _look(data, self.methods)
+        if head is None or self._excludes(head):
             return Verdict.NO_MATCH
         return Verdict.MATCH if head.complete else Verdict.NEED_MORE
 
@@ -77,6 +76,15 @@ class Http(Matcher):
         said = {"method": method, "host": self.host, "path": self.path}
         arguments = ", ".join(f"{name}={value!r}" for name, value in said.items() if value is not None)
         return f"{'websocket' if self.websocket else 'http'}({arguments})"
+
+
+@lru_cache(maxsize=4)  # the routes of a port look at the same bytes one after another
+def _look(data: bytes, methods: tuple[bytes, ...]) -> RequestHead | None:
+    """The head as far as it is there; ``None``: there is none."""
+    try:
+        return read_head(data, methods)
+    except MalformedHead:
+        return None
 
 
 def http(method: str | Sequence[str] | None = None, host: str | None = None, path: str | None = None) -> Matcher:

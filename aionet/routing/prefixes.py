@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import ConfigError
 from ..matching import ConnectionFacts, Matcher, Verdict
-from .regular import Regular
+from .regular import MAX_POSITIONS, Regular
 
 __all__ = ["Prefix", "prefix", "ssh"]
 
@@ -40,6 +40,11 @@ class Prefix(Regular):
         possible = any(each.startswith(data) for each in self.prefixes)
         return Verdict.NEED_MORE if possible else Verdict.NO_MATCH
 
+    def covers(self, other: Matcher) -> bool:
+        if isinstance(other, Prefix):  # by far the most frequent, and quick: there may be hundreds
+            return all(each.startswith(self.prefixes) for each in other.prefixes)
+        return Regular.covers(self, other)
+
     def __repr__(self) -> str:
         return f"prefix({', '.join(map(repr, self.prefixes))})"
 
@@ -48,13 +53,15 @@ def prefix(*prefixes: bytes) -> Matcher:
     """Connections whose first bytes are one of these.
 
     Raises:
-        ConfigError: none is given, or one is empty or no ``bytes``.
+        ConfigError: none is given, one is empty or no ``bytes``, or they are longer than 1024 bytes in all.
     """
     for each in prefixes:
         if not isinstance(each, bytes) or not each:
             raise ConfigError(f"a prefix is bytes, at least one, not {each!r}", hint="prefix(b'HELLO ')")
     if not prefixes:
         raise ConfigError("prefix() needs at least one prefix", hint="anything() matches every connection")
+    if sum(map(len, prefixes)) > MAX_POSITIONS:
+        raise ConfigError(f"prefix: {sum(map(len, prefixes))} bytes in all; {MAX_POSITIONS} is the most")
     return Prefix(prefixes)
 
 

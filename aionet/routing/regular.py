@@ -57,12 +57,12 @@ class Automaton:
         self._accepts = [0] * 256  # by byte, the positions that take it
         try:
             tree = _parser.parse(pattern)
-        except (re.error, TypeError, RecursionError) as exc:
+            items = list(tree)
+            if items and items[0][0] is _constants.AT and items[0][1] in _BEGINNINGS:
+                del items[0]  # it is what is done anyway
+            nullable, self._follow[0], self._last = self._sequence(items, tree.state, tree.state.flags)
+        except (re.error, OverflowError, RecursionError) as exc:
             raise ConfigError(f"the pattern {pattern!r} does not parse: {exc}") from exc
-        items = list(tree)
-        if items and items[0][0] is _constants.AT and items[0][1] in _BEGINNINGS:
-            del items[0]  # it is what is done anyway
-        nullable, self._follow[0], self._last = self._sequence(items, tree.state, tree.state.flags)
         if nullable:
             raise ConfigError(f"the pattern {pattern!r} matches the empty string", hint="that is what anything() does")
 

@@ -8,10 +8,11 @@ itself, a proxy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..errors import ConfigError
 from ..matching import MAX_PEEK, ConnectionFacts, Matcher, Verdict
-from .client_hello import MalformedHello, format_client_hello, read_client_hello
+from .client_hello import ClientHello, MalformedHello, format_client_hello, read_client_hello
 from .names import checked_name, name_covers, name_fits
 
 __all__ = ["Alpn", "Sni", "Tls", "alpn", "sni", "tls"]
@@ -35,9 +36,7 @@ class Tls(Matcher):
     def match(self, data: bytes, facts: ConnectionFacts) -> Verdict:
         if facts.tls:
             return Verdict.MATCH
-        try:
-            read_client_hello(data)
-        except MalformedHello:
+        if _look(data) is Verdict.NO_MATCH:
             return Verdict.NO_MATCH
         return Verdict.MATCH if len(data) >= HELLO_BEGINNING else Verdict.NEED_MORE
 
@@ -70,12 +69,9 @@ class Sni(Matcher):
         if facts.tls:
             name = facts.server_name and facts.server_name.lower()
         else:
-            try:
-                hello = read_client_hello(data)
-            except MalformedHello:
-                return Verdict.NO_MATCH
-            if hello is None:
-                return Verdict.NEED_MORE
+            hello = _look(data)
+            if isinstance(hello, Verdict):
+                return hello
             name = hello.server_name
         fits = name is not None and any(name_fits(pattern, name) for pattern in self.patterns)
         return Verdict.MATCH if fits else Verdict.NO_MATCH
@@ -114,12 +110,9 @@ class Alpn(Matcher):
     def match(self, data: bytes, facts: ConnectionFacts) -> Verdict:
         if facts.tls:
             return Verdict.MATCH if facts.alpn in self.protocols else Verdict.NO_MATCH
-        try:
-            hello = read_client_hello(data)
-        except MalformedHello:
-            return Verdict.NO_MATCH
-        if hello is None:
-            return Verdict.NEED_MORE
+        hello = _look(data)
+        if isinstance(hello, Verdict):
+            return hello
         return Verdict.NO_MATCH if set(self.protocols).isdisjoint(hello.protocols) else Verdict.MATCH
 
     def covers(self, other: Matcher) -> bool:
@@ -127,6 +120,15 @@ class Alpn(Matcher):
 
     def __repr__(self) -> str:
         return f"alpn({', '.join(map(repr, self.protocols))})"
+
+
+@lru_cache(maxsize=4)  # the routes of a port look at the same bytes one after another
+def _look(data: bytes) -> ClientHello | Verdict:
+    """The hello; NEED_MORE: not all of it is there; NO_MATCH: there is none."""
+    try:
+        return read_client_hello(data) or Verdict.NEED_MORE
+    except MalformedHello:
+        return Verdict.NO_MATCH
 
 
 def tls() -> Matcher:

@@ -140,6 +140,10 @@ def test_what_is_no_request_or_not_one_for_everybody(head: bytes) -> None:
         read_head(head, METHODS)
 
 
+def test_as_many_fields_as_there_may_be() -> None:
+    assert read(request("Host: a\n" + "X: y\n" * (MAX_FIELDS - 1))).complete
+
+
 @pytest.mark.parametrize(
     "fields",
     ["Content-Length: 5\n", "Content-Length: 5\nContent-Length: 5\n", "Transfer-Encoding: gzip, Chunked\n", ""],

@@ -53,6 +53,12 @@ def test_by_path() -> None:
     )
 
 
+def test_a_path_is_compared_decoded() -> None:
+    matcher = http(path="/\u00fc b/*")
+    verify_matcher(matcher, [request("GET /%C3%BC%20b/x HTTP/1.1")], [request("GET /%FC%20b/x HTTP/1.1")])
+    assert matcher.samples[0].startswith(b"GET /%C3%BC%20b/ HTTP/1.1\r\n")
+
+
 def test_handshakes_of_websocket() -> None:
     verify_matcher(websocket(), [UPGRADE], [GET, POST, *NO_HTTP, UPGRADE[:-2]])
     verify_matcher(websocket("/chat", host="example.com"), [UPGRADE], [UPGRADE.replace(b"/chat", b"/x")])

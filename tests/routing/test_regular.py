@@ -105,6 +105,7 @@ def test_languages_too_large_to_compare_count_as_different() -> None:
         (b"(", "does not parse"),
         (b"a**", "does not parse"),
         (b"(" * 5000, "does not parse"),
+        (b"a{99999999999}", "does not parse"),
         (b"", "matches the empty string"),
         (b"a*", "matches the empty string"),
         (b"^", "matches the empty string"),
