@@ -15,14 +15,13 @@ from typing import Any, Final
 
 from ..endpoint import Endpoint
 from ..errors import ConnectError, ConnectTimeout, EndpointError
-from ..events import Events
-from ..handler import CodecSource
+from ..handler import CodecSource, StreamHandler
 from ..limits import Limits, Timeouts
 from .connections import connection_factory
 from .context import StreamContext
 from .deadlines import Deadlines
 from .listener import TLS_SHUTDOWN
-from .loop import shared
+from .loop import client_events, shared
 from .sockets import SocketAddress, apply_options, reason_of, resolve
 from .stream import StreamConnection
 from .tls import certificate_hint, checked_context, client_context
@@ -57,6 +56,7 @@ class ConnectTimings:
 async def open_stream(
     endpoint: Endpoint,
     codec: CodecSource[Any] | None,
+    handler: StreamHandler[Any] | None = None,
     *,
     limits: Limits,
     timeouts: Timeouts,
@@ -65,7 +65,11 @@ async def open_stream(
 ) -> StreamConnection[Any]:
     """Connect to a ``tcp``, ``tls`` or ``unix`` endpoint; ``timings`` is told when each phase was done.
 
+    Without a ``handler`` messages wait until they are received. With one, what it raises is reported to the loop's
+    exception handler.
+
     Raises:
+        RouteError: the handler mixes styles.
         EndpointError: nothing that can be connected to.
         TLSConfigError: a certificate or CA file of the endpoint.
         ConnectError: it could not be reached, or TLS was refused; says why.
@@ -75,15 +79,18 @@ async def open_stream(
     tls = _tls_options(endpoint, ssl_context, timeouts)
     context: StreamContext[Any] = StreamContext(
         endpoint.location,
-        None,
+        handler,
         codec,
         loop=loop,
-        events=Events(),
+        events=client_events(handler),
         deadlines=client_deadlines(loop),
         limits=limits,
         timeouts=timeouts,
         half_close=not tls,
         nodelay_off=endpoint.options.get("nodelay") is False,
+        # A client that stopped reading while it cannot write, talking to a server that does the same, would wait for
+        # ever: what comes are the answers it has asked for.
+        reads_on=True,
     )
     if timings is not None:
         timings.started = time.perf_counter()

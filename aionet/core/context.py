@@ -82,6 +82,7 @@ class StreamContext(Generic[M]):
         "on_fault",
         "on_message",
         "on_writable",
+        "reads_on",
         "sets_water",
         "shared",
         "style",
@@ -102,6 +103,7 @@ class StreamContext(Generic[M]):
         timeouts: Timeouts,
         half_close: bool = True,
         nodelay_off: bool = False,
+        reads_on: bool = False,
     ) -> None:
         self.name = name
         self.handler = handler
@@ -115,6 +117,7 @@ class StreamContext(Generic[M]):
         self.timeouts = timeouts
         self.half_close = half_close
         self.nodelay_off = nodelay_off
+        self.reads_on = reads_on  # also while its output is congested
         self.door: Door | None = None
         self.sets_water = (limits.high_water, limits.low_water) != (64 * 1024, 16 * 1024)  # both loops' defaults
         self.check_interval = min(timeouts.first_message, timeouts.message, timeouts.idle, timeouts.send) / 4
