@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from typing import Final
 
 from ..core.loop import LoopName
-from ..errors import AionetError, StartupError
+from ..errors import AionetError, ConnectError, StartupError
 from .engine import Snapshot
 from .outcome import Outcome
 from .plan import Plan, Share
@@ -43,12 +43,15 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
+                process_group=0,  # Ctrl+C is for us: we tell them to stop, and take what they have
             )
         self.pipe.send(order)
 
     def close(self) -> None:
         """End it, if it has not ended by itself."""
         self.pipe.close()
+        if not self.done:
+            self.process.kill()
         try:
             self.process.wait(timeout=2)
         except subprocess.TimeoutExpired:
@@ -92,6 +95,10 @@ def run_load(
             if stop() and not outcome.interrupted:
                 outcome.interrupted = True
                 coordinator.tell(Stop())
+    total = outcome.total()
+    if plan.endpoint.is_datagram and total.failures and not total.answered:
+        why = next(iter(total.failures))
+        raise ConnectError(f"cannot reach {plan.endpoint.location}: {why}", hint="is the server running there?")
     return outcome
 
 

@@ -22,6 +22,9 @@ TIMEOUTS: Final = Timeouts(first_message=math.inf, message=math.inf, idle=math.i
 OPEN_WINDOW: Final = 256 * KIB
 """Bytes under way on one connection of an open loop. What is due beyond that waits here, and is charged for it."""
 
+_MORE: Final = 16
+"""Bytes behind a wrong reply that are shown with it: it may be longer than the right one."""
+
 
 class StreamLoad:
     """What the connections of a process share: the script, as bytes.
@@ -133,7 +136,7 @@ class RawClient(_ScriptClient):
             self._count_answers(good)
         begin = max(0, good * size - self._partial)  # where the wrong reply begins in this chunk
         at = (self._at + begin) % self._ring
-        self._show_wrong(expected[at : at + size], message[begin : begin + size])
+        self._show_wrong(expected[at : at + size], message[begin : begin + size + _MORE])
         self.give_up("a wrong reply")
 
 

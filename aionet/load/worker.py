@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
@@ -94,7 +93,6 @@ async def work(pipe: Pipe, order: Order) -> None:
 
 def main() -> None:
     """``python -c "from aionet.load.worker import main; main()" DESCRIPTOR``."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; whoever started us says stop
     with Pipe(int(sys.argv[1])) as pipe:
         try:
             run(work(pipe, pipe.recv()), loop="auto")
