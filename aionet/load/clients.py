@@ -107,7 +107,7 @@ class Client(ABC):
         """Give up a peer that has not answered anything for ``timeout`` nanoseconds, though it was asked."""
         answered, since = self._progress
         if self.answered != answered or not self._outstanding:
-            self._progress = (self.answered, now)
+            self._progress = (self.answered if self._outstanding else -1, now)
         elif now - since > timeout:
             self.give_up("no answer in time", f"nothing came for {timeout / 1e9:g} s")
 

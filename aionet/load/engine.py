@@ -97,9 +97,8 @@ class Engine:
         for position, first_try in zip(now, tried, strict=True):
             self._keep(position, first_try)
         await asyncio.gather(*tried)
-        if tried and not self._clients:
+        if self._first_error is not None and not self._clients:
             self._cancel_keepers()
-            assert self._first_error is not None
             raise self._first_error
         return len(self._clients)
 
@@ -121,28 +120,27 @@ class Engine:
 
     async def _keep_open(self, position: int, first_try: asyncio.Future[None] | None, delay: float) -> None:
         """Open the connection, and again whenever it ends, if that is wanted."""
-        await asyncio.sleep(delay)
+        if first_try is None:
+            await asyncio.sleep(delay)
         plan = self._plan
         quota = 0 if plan.rate is not None else UNLIMITED if plan.messages is None else plan.quota(position)
         pause = 0.0
-        while not self._stopping:
+        while True:
             client = self._load.client(self._tally, position, quota)
             opened = await self._try_to_open(client)
-            if first_try is not None:
+            if first_try is not None and not first_try.done():
                 first_try.set_result(None)
-                first_try = None
             if opened:
                 await client.ended.wait()
                 self._forget(client)
-                if plan.messages is not None:
-                    quota = client.left_over
-            if not plan.reconnect:
-                break
+                quota = client.left_over
+            if not plan.reconnect or self._stopping:
+                return
             # A server that answers and closes is asked again at once; one that is not there is given time.
             pause = 0.0 if client.answered else min(max(2 * pause, 0.05), 1.0)
             await asyncio.sleep(pause)
-        if plan.messages is not None:
-            self._tally.unsent += quota
+            if self._stopping:
+                return
 
     async def _try_to_open(self, client: Client) -> bool:
         try:

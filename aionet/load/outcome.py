@@ -100,6 +100,8 @@ class Outcome:
         total = Tally()
         for tally in self.phases.values():
             total.add(tally)
+        if self.plan.messages is not None:
+            total.unsent = self.plan.messages - total.sent
         if len(total.digests) > 1 and not total.wrong:
             total.wrong = len(total.digests) - 1
             total.show("wrong replies", f"the file was not always the same: SHA-256 {', '.join(sorted(total.digests))}")

@@ -104,9 +104,12 @@ class Plan:
             raise ConfigError("a run ends after a time or after a number of messages: one of them is needed")
         if self.messages is not None and (self.messages < 1 or self.warmup or self.ramp):
             raise ConfigError("a number of messages is at least 1, and all of them count: no ramp, no warm-up")
-        numbers = (self.duration or 1.0, self.timeout, self.rate or 1.0, self.warmup + 1, self.ramp + 1)
-        if not all(0 < number < math.inf for number in numbers) or self.connections < 1:
-            raise ConfigError("times, rates and numbers of a run are positive and finite")
+        positive = [number for number in (self.duration, self.rate, self.timeout) if number is not None]
+        sound = all(0 < number < math.inf for number in positive)
+        if not sound or not 0 <= self.warmup + self.ramp < math.inf or min(self.warmup, self.ramp) < 0:
+            raise ConfigError("times and rates of a run are positive and finite")
+        if self.connections < 1:
+            raise ConfigError(f"connections must be positive, not {self.connections}")
         if isinstance(self.work, Chat):
             self._check_chat(self.work)
         elif self.endpoint.is_datagram:

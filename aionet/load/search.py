@@ -1,7 +1,7 @@
 """The highest rate at which a server keeps a promise, such as ``p99<5ms``.
 
-Doubling finds a rate that does not hold, bisection narrows it down, each by short runs; a rate that fails is given a
-second chance, as a machine has slow moments. Then the rate has to hold in two runs of full length; if it does not, a
+Doubling finds a rate that does not hold, bisection narrows it down, each by short runs; a rate that fails is tried
+again, as a machine has slow moments. Then the rate has to hold in two runs of full length; if it does not, a
 lower one has to.
 """
 
@@ -186,7 +186,7 @@ class _Searcher:
         """A rate that holds and one, twice as high, that does not; 0 for the first: not even the lowest."""
         if self._holds(rate):
             while rate < HIGHEST and not self._stopped:
-                if not self._holds(2 * rate):
+                if not self._holds(2 * rate, tries=3):  # nothing above it is looked at again
                     return rate, 2 * rate
                 rate *= 2
             return rate, rate
@@ -210,8 +210,8 @@ class _Searcher:
                 rate = _rounded(rate * STEP_BACK)
         return Search(self._promises, 0.0, tuple(self._trials), None)
 
-    def _holds(self, rate: float) -> bool:
-        for _ in range(2):
+    def _holds(self, rate: float, tries: int = 2) -> bool:
+        for _ in range(tries):
             self._try(rate, confirms=False)
             if self._trials[-1].held or self._stopped:
                 break

@@ -132,7 +132,7 @@ class RawClient(_ScriptClient):
         )
         good = (self._partial + offset) // size
         if good:
-            self._left = 0
+            self.left_over, self._left = self._left, 0  # nothing more is sent here
             self._count_answers(good)
         begin = max(0, good * size - self._partial)  # where the wrong reply begins in this chunk
         at = (self._at + begin) % self._ring

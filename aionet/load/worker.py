@@ -59,7 +59,7 @@ class Done:
 async def work(pipe: Pipe, order: Order) -> None:
     """Do a part of a run."""
     loop = asyncio.get_running_loop()
-    go: asyncio.Future[Go] = loop.create_future()
+    word: asyncio.Future[Go | Stop] = loop.create_future()
     engine = Engine(order.plan, order.share, pipe.send)
 
     def hear() -> None:
@@ -70,10 +70,8 @@ async def work(pipe: Pipe, order: Order) -> None:
             message = Stop()
         if isinstance(message, Stop):
             engine.stop()
-            if not go.done():
-                go.cancel()
-        elif not go.done():
-            go.set_result(message)
+        if not word.done():
+            word.set_result(message)
 
     loop.add_reader(pipe.fileno(), hear)
     try:
@@ -82,10 +80,11 @@ async def work(pipe: Pipe, order: Order) -> None:
         except (AionetError, OSError) as exc:
             pipe.send(Failed(exc))
             return
-        start = (await go).start
-        gc.collect()
-        gc.freeze()  # connections and their like live as long as the run
-        await engine.run(start)
+        go = await word
+        if isinstance(go, Go):
+            gc.collect()
+            gc.freeze()  # connections and their like live as long as the run
+            await engine.run(go.start)
         pipe.send(Done())
     finally:
         loop.remove_reader(pipe.fileno())
@@ -96,5 +95,5 @@ def main() -> None:
     with Pipe(int(sys.argv[1])) as pipe:
         try:
             run(work(pipe, pipe.recv()), loop="auto")
-        except (BrokenPipeError, EOFError, asyncio.CancelledError):
-            return
+        except (BrokenPipeError, EOFError):
+            return  # whoever started us is gone
