@@ -153,7 +153,7 @@ def trial_line(trial: Trial, promises: Sequence[Promise]) -> str:
 def warnings(result: Result) -> Iterator[str]:
     """What makes the figures worth less than they seem."""
     if result.faults.get("wrong") and not result.answered and result.unit in ("messages", "datagrams"):
-        yield "no reply was what was sent: --expect says what is right, --no-verify that anything is"
+        yield "no reply was what was expected: --expect says what is right, --no-verify that anything is"
     processes = result.generator["processes"]
     cpus = os.cpu_count() or 1
     if result.generator_is_the_limit:

@@ -70,9 +70,9 @@ def _told(outcome: Outcome) -> str:
 
 
 @contextmanager
-def watching(*, shown: bool | None = None) -> Iterator[Screen]:
+def watching() -> Iterator[Screen]:
     """A screen; an empty one where standard error is no terminal."""
-    if not (sys.stderr.isatty() if shown is None else shown):
+    if not sys.stderr.isatty():
         yield Screen()
         return
     from rich.console import Console
