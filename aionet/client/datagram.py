@@ -6,9 +6,9 @@ import asyncio
 
 from ..core.datagram import UDPPort, open_datagram_port
 from ..core.loop import client_events
+from ..datagram import DatagramHandler
 from ..endpoint import Endpoint
 from ..errors import ConnectTimeout
-from ..handler import DatagramHandler
 from .opening import Opening
 
 __all__ = ["open_datagram"]

@@ -7,9 +7,9 @@ import time
 from typing import Any, Final
 
 from ..client import open_datagram
+from ..datagram import DatagramHandler, DatagramPort
 from ..endpoint import Endpoint
 from ..events import Address
-from ..handler import DatagramHandler, DatagramPort
 from .clients import Client, OrderedClient
 from .script import Script
 from .streams import excerpt

@@ -73,6 +73,7 @@ class Engine:
         self._clients: list[Client] = []  # open
         self._speakers: list[Client] = []  # of these, those that send
         self._keepers: set[asyncio.Task[None]] = set()
+        self._missing: set[int] = set()  # connections that are going to be opened anew
         self._running = False
         self._stopping = False
         self._over = asyncio.Event()
@@ -124,23 +125,30 @@ class Engine:
             await asyncio.sleep(delay)
         plan = self._plan
         quota = 0 if plan.rate is not None else UNLIMITED if plan.messages is None else plan.quota(position)
-        pause = 0.0
+        failed = 0.0
         while True:
             client = self._load.client(self._tally, position, quota)
             opened = await self._try_to_open(client)
+            self._missing.discard(position)
             if first_try is not None and not first_try.done():
                 first_try.set_result(None)
             if opened:
                 await client.ended.wait()
                 self._forget(client)
                 quota = client.left_over
-            if not plan.reconnect or self._stopping:
-                return
             # A server that answers and closes is asked again at once; one that is not there is given time.
-            pause = 0.0 if client.answered else min(max(2 * pause, 0.05), 1.0)
-            await asyncio.sleep(pause)
-            if self._stopping:
+            failed = 0.0 if client.answered else max(2 * failed, 0.05)
+            if not self._goes_on(quota, failed):
                 return
+            self._missing.add(position)
+            await asyncio.sleep(min(failed, 1.0))
+
+    def _goes_on(self, quota: int, failed: float) -> bool:
+        """Whether a connection that ended is opened anew; where all is to be answered, not for ever in vain."""
+        plan = self._plan
+        if not plan.reconnect or self._stopping:
+            return False
+        return plan.messages is None or (failed <= plan.timeout and (quota > 0 or plan.rate is not None))
 
     async def _try_to_open(self, client: Client) -> bool:
         try:
@@ -242,9 +250,10 @@ class Engine:
                 continue
 
     def _all_answered(self) -> bool:
-        if self._pacer is not None and not self._pacer.exhausted:
+        if self._missing or (self._pacer is not None and not self._pacer.exhausted):
             return False
-        return all(client.idle for client in self._clients)
+        again = self._plan.reconnect
+        return all(client.idle and not (again and client.left_over) for client in self._clients)
 
     def _last_heard(self) -> int:
         return max((self._heard_at, *(client.heard_at for client in self._clients)))
@@ -262,6 +271,7 @@ class Engine:
         if self._pacer is not None:
             self._pacer.stop()
             self._pacer = None
+        self._missing.clear()
         self._over.clear()  # whoever stopped us has it: once more, and it is at once
         for client in self._clients:
             client.finish()

@@ -82,6 +82,37 @@ async def test_a_closed_loop_with_reconnect_goes_on() -> None:
     assert handler.connections >= 6
 
 
+async def test_with_reconnect_it_is_not_tried_for_ever() -> None:
+    async with serving(Echo()) as (server, place):
+        plan = plan_for(place, messages=1 << 40, reconnect=True, timeout=0.3)
+        outcome = Outcome(plan, 1)
+        engine = Engine(plan, Share(0, 1), outcome.add)
+        await engine.open()
+        running = asyncio.create_task(engine.run(time.perf_counter_ns()))
+        await eventually(lambda: outcome.intervals)
+        await server.abort()
+        await running
+    failures = outcome.total().failures
+    assert failures["could not connect"] >= 4
+
+
+async def test_with_reconnect_a_server_that_comes_back_is_found() -> None:
+    outcome: Outcome | None = None
+    async with serving(Echo()) as (server, place):
+        plan = plan_for(place, duration=1.0, reconnect=True)
+        outcome = Outcome(plan, 1)
+        engine = Engine(plan, Share(0, 1), outcome.add)
+        await engine.open()
+        running = asyncio.create_task(engine.run(time.perf_counter_ns()))
+        await eventually(lambda: outcome.intervals)
+        await server.abort()
+    async with serving(Echo(), str(place)):
+        await running
+    assert outcome.total().failures.total() >= 4
+    assert outcome.intervals[-1].connections == 4
+    assert outcome.intervals[-1].tally.answered > 0
+
+
 async def test_nobody_there() -> None:
     plan = plan_for(Endpoint.parse(f"tcp://127.0.0.1:{refusing()}"))
     with pytest.raises(ConnectError, match="refused"):
