@@ -66,10 +66,12 @@ def result_lines(result: Result) -> Iterator[str]:
     if result.answered:
         figures = [f"{name} {latency_text(value)}" for name, value in result.latency.items()]
         yield f"{'latency':<12} {', '.join(figures)}"
-    cores = ", ".join(f"{share:.2f}" for share in result.generator["cpu"])
+    cores = ", ".join(f"{part:.2f}" for part in result.generator["cpu"])
     late = result.generator["late"]
     lateness = f"; sent late by p50 {latency_text(late['p50'])}, p99 {latency_text(late['p99'])}" if late else ""
-    yield f"{'generator':<12} {cores} of a core{lateness}"
+    waited = max(result.generator["waited"])
+    waiting = f"; waited for one {waited:.0%} of the time" if waited >= 0.05 else ""
+    yield f"{'generator':<12} {cores} of a core{waiting}{lateness}"
     yield from _faults(result)
     if result.answered:
         yield ""
@@ -158,7 +160,7 @@ def warnings(result: Result) -> Iterator[str]:
     cpus = os.cpu_count() or 1
     if result.generator_is_the_limit:
         more = f"--processes {processes + 1}" if processes < cpus else "it needs more cores, or a machine of its own"
-        yield f"the generator itself is the limit (it has used up a core): the server can do more; {more}"
+        yield f"the generator itself is the limit (it ran, or waited for a core, all the time): {more}"
     elif result.generator_was_late:
         late = latency_text(result.generator["late"]["p99"])
         yield f"the generator itself was late by up to {late} (p99): the latencies above contain it"

@@ -25,9 +25,9 @@ COMMANDS: Final = {
     "chat": "Join a chat server and talk.",
     "ls": "List what a files server offers.",
     "get": "Fetch a file from a files server.",
-    "bench": "Put load on a server; count, time and check its answers.",
     "scan": "Find out which ports of your hosts are open.",
     "resolve": "Look up names, addresses, services, and this machine.",
+    "bench": "Put load on a server; count, time and check its answers.",
 }
 """Commands, in the order of ``--help``, and what they do: listed without importing them."""
 

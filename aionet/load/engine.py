@@ -41,6 +41,7 @@ class Snapshot:
         seconds: How long it was.
         tally: Counts.
         cpu: Seconds of CPU time that the process took.
+        waited: Seconds that it could have run and had no CPU; 0 where the system does not tell.
         connections: Open at its end.
     """
 
@@ -51,6 +52,7 @@ class Snapshot:
     seconds: float
     tally: Tally
     cpu: float
+    waited: float
     connections: int
 
 
@@ -82,7 +84,7 @@ class Engine:
         self._pacer: Pacer | None = None
         self._start = 0
         self._heard_at = 0
-        self._cpu = time.process_time()
+        self._times = _process_times()
 
     # ---- connections ---------------------------------------------------------------------------
 
@@ -183,7 +185,7 @@ class Engine:
         plan = self._plan
         try:
             await self._wait(start)
-            self._cpu = time.process_time()
+            self._times = _process_times()
             self._begin()
             now = start + int(plan.lead * _SECOND)
             if plan.lead:
@@ -259,11 +261,12 @@ class Engine:
         return max((self._heard_at, *(client.heard_at for client in self._clients)))
 
     def _hand_over(self, phase: Phase, number: int, begin: int, end: int) -> None:
-        cpu, self._cpu = self._cpu, time.process_time()
+        before, self._times = self._times, _process_times()
+        cpu, waited = self._times[0] - before[0], self._times[1] - before[1]
         at, seconds = (begin - self._start) / _SECOND, (end - begin) / _SECOND
         tally = self._tally.take()
         open_ = len(self._clients)
-        self._report(Snapshot(self._share.number, phase, number, at, seconds, tally, self._cpu - cpu, open_))
+        self._report(Snapshot(self._share.number, phase, number, at, seconds, tally, cpu, waited, open_))
 
     async def _drain(self) -> None:
         """Let the last answers come."""
@@ -292,3 +295,13 @@ class Engine:
         for client in tuple(self._clients):
             client.close(at_once=True)
         self._cancel_keepers()
+
+
+def _process_times() -> tuple[float, float]:
+    """Seconds of CPU time this process took, and that its thread waited for a CPU (proc(5), schedstat)."""
+    try:
+        with open("/proc/self/schedstat", "rb") as file:
+            waited = int(file.read().split()[1]) / _SECOND
+    except (OSError, IndexError, ValueError):  # not Linux, or built without it
+        waited = 0.0
+    return time.process_time(), waited

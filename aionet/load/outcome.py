@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from .engine import Phase, Snapshot
 from .latency import Latencies
 from .plan import Plan
 from .tally import Tally
 
-__all__ = ["Interval", "Outcome"]
+__all__ = ["BUSY", "Interval", "Outcome"]
+
+BUSY: Final = 0.9
+"""Part of the time in which a process that generates load has something to do: from there on it is the limit itself."""
 
 
 @dataclass(slots=True)
@@ -53,6 +57,7 @@ class Outcome:
         self.lead = Interval(0.0)
         self.phases: dict[Phase, Tally] = {"lead": Tally(), "measured": Tally(), "drain": Tally()}
         self._cpu = [0.0] * processes
+        self._waited = [0.0] * processes
         self._seconds = [0.0] * processes
 
     def add(self, snapshot: Snapshot) -> bool:
@@ -66,6 +71,7 @@ class Outcome:
             interval = self.lead
         else:
             self._cpu[snapshot.share] += snapshot.cpu
+            self._waited[snapshot.share] += snapshot.waited
             self._seconds[snapshot.share] += snapshot.seconds
             while len(self.intervals) <= snapshot.number:
                 self.intervals.append(Interval(snapshot.at))
@@ -93,7 +99,20 @@ class Outcome:
     @property
     def cpu(self) -> list[float]:
         """Of each process: which part of a core it took while that was measured."""
-        return [cpu / seconds if seconds else 0.0 for cpu, seconds in zip(self._cpu, self._seconds, strict=True)]
+        return self._parts(self._cpu)
+
+    @property
+    def waited(self) -> list[float]:
+        """Of each process: which part of that time it could have run, and had no core to run on."""
+        return self._parts(self._waited)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process that generates load had no time left: more was not to be had from it."""
+        return any(cpu + waited >= BUSY for cpu, waited in zip(self.cpu, self.waited, strict=True))
+
+    def _parts(self, times: list[float]) -> list[float]:
+        return [time / seconds if seconds else 0.0 for time, seconds in zip(times, self._seconds, strict=True)]
 
     def total(self) -> Tally:
         """All phases together: a wrong reply is wrong whenever it comes."""

@@ -16,12 +16,9 @@ from .latency import Latencies
 from .outcome import Interval, Outcome
 from .plan import Chat, Download, Exchange, Plan
 
-__all__ = ["BUSY", "Result"]
+__all__ = ["Result"]
 
 VERSION: Final = 1
-BUSY: Final = 0.9
-"""Part of a core from which on a process that generates load is the limit itself."""
-
 LATE: Final = 1000
 """Microseconds: what the generator may be late by, at the 99th percentile, before that is said."""
 
@@ -37,7 +34,7 @@ class Result:
         target: The endpoint.
         unit: What is counted: ``"messages"``, ``"datagrams"``, ``"deliveries"``, ``"downloads"``.
         settings: What was asked for, by option.
-        connections: How many were open at the beginning.
+        connections: How many were open, at most.
         seconds: How long was measured.
         sent: Messages sent while that was measured.
         answered: Messages answered meanwhile.
@@ -50,7 +47,8 @@ class Result:
         failures: What went wrong with connections: likewise.
         examples: What the first of each looked like.
         intervals: ``at`` and ``seconds``, ``answered``, ``p50`` and ``p99`` (microseconds) of each.
-        generator: ``processes``; ``cpu``, the part of a core that each took; ``late``, how late it was itself,
+        generator: ``processes``; ``cpu``, the part of a core that each took; ``waited``, the part of the time that each
+            had no core to run on; ``busy``, whether one had no time left; ``late``, how late it was itself,
             microseconds (in an open loop).
         environment: Versions, and how many CPUs there are.
         interrupted: Whether it was ended early.
@@ -92,7 +90,7 @@ class Result:
             target=outcome.plan.endpoint.location,
             unit=_unit(outcome.plan),
             settings=_settings(outcome.plan),
-            connections=outcome.connections,
+            connections=max([outcome.connections, *(interval.connections for interval in outcome.intervals)]),
             seconds=round(seconds, 3),
             sent=measured.sent,
             answered=measured.answered,
@@ -107,7 +105,9 @@ class Result:
             intervals=[_interval(interval) for interval in outcome.intervals],
             generator={
                 "processes": outcome.processes,
-                "cpu": [round(share, 3) for share in outcome.cpu],
+                "cpu": [round(part, 3) for part in outcome.cpu],
+                "waited": [round(part, 3) for part in outcome.waited],
+                "busy": outcome.busy,
                 "late": Latencies(measured.lateness).summary() if outcome.plan.rate else {},
             },
             environment=_environment(),
@@ -124,8 +124,8 @@ class Result:
 
     @property
     def generator_is_the_limit(self) -> bool:
-        """Whether a process that generates load had nothing left of its core."""
-        return max(self.generator["cpu"], default=0.0) >= BUSY
+        """Whether a process that generates load had no time left."""
+        return bool(self.generator["busy"])
 
     @property
     def generator_was_late(self) -> bool:

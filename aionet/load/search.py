@@ -15,7 +15,6 @@ from typing import Any, Final
 from ..errors import ConfigError
 from .outcome import Outcome
 from .plan import Plan
-from .result import BUSY
 
 __all__ = ["Promise", "Search", "Trial", "find_max", "parse_promises"]
 
@@ -228,8 +227,7 @@ class _Searcher:
         self._stopped = outcome.interrupted
         values = tuple(promise.value(outcome) for promise in self._promises)
         why = self._why_not(outcome, rate, values)
-        busy = max(outcome.cpu) >= BUSY
-        self._trials.append(Trial(rate, round(outcome.rate, 1), values, not why, why, confirms, busy))
+        self._trials.append(Trial(rate, round(outcome.rate, 1), values, not why, why, confirms, outcome.busy))
         self._watch(self._trials[-1])
         return outcome
 

@@ -21,6 +21,8 @@ from aionet.load.latency import Latencies
 from aionet.load.result import Result
 from aionet.load.search import Trial, parse_promises
 
+GENERATOR: dict[str, Any] = {"processes": 1, "cpu": [0.47], "waited": [0.0], "busy": False, "late": {}}
+
 RESULT = Result(
     target="tcp://127.0.0.1:7",
     unit="messages",
@@ -38,7 +40,7 @@ RESULT = Result(
     failures={},
     examples={},
     intervals=[],
-    generator={"processes": 1, "cpu": [0.47], "late": {}},
+    generator=GENERATOR,
     environment={},
     interrupted=False,
 )
@@ -85,7 +87,7 @@ def test_an_open_loop_and_a_search() -> None:
     text = "\n".join(
         lines(
             settings={**RESULT.settings, "rate": 20_000.0},
-            generator={"processes": 2, "cpu": [0.5, 0.4], "late": late},
+            generator={"processes": 2, "cpu": [0.5, 0.4], "waited": [0.0, 0.2], "busy": False, "late": late},
             search=search,
             interrupted=True,
         )
@@ -93,7 +95,7 @@ def test_an_open_loop_and_a_search() -> None:
     assert "50 connections, 20,000 messages a second" in text
     assert "p99<5ms holds up to 20,000 a second (9 runs)" in text
     assert "measured by 2 processes, ended early" in text
-    assert "0.50, 0.40 of a core; sent late by p50 40 us, p99 900 us" in text
+    assert "0.50, 0.40 of a core; waited for one 20% of the time; sent late by p50 40 us, p99 900 us" in text
 
 
 def test_a_chat() -> None:
@@ -104,10 +106,19 @@ def test_a_chat() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"generator": {"processes": 1, "cpu": [0.97], "late": {}}}, "the generator itself is the limit"),
-        ({"generator": {"processes": 1, "cpu": [0.2], "late": {"p99": 3000}}}, "late by up to 3 ms"),
+        (
+            {"generator": {"processes": 1, "cpu": [0.5], "waited": [0.5], "busy": True, "late": {}}},
+            "the generator itself is the limit",
+        ),
+        (
+            {"generator": {"processes": 1, "cpu": [0.2], "waited": [0.0], "busy": False, "late": {"p99": 3000}}},
+            "late by up to 3 ms",
+        ),
         ({"settings": {"rate": 1e6}}, "that is more than it can do"),
-        ({"generator": {"processes": 999, "cpu": [0.1] * 999, "late": {}}}, "hold each other up"),
+        (
+            {"generator": {"processes": 999, "cpu": [0.1] * 999, "waited": [0.0], "busy": False, "late": {}}},
+            "hold each other up",
+        ),
         ({"answered": 0, "faults": {"wrong": 1}}, "--expect says what is right"),
     ],
 )

@@ -40,7 +40,7 @@ def test_on_a_terminal_rate_and_percentiles(
         screen.begin(plan)
         screen.show(outcome)
         tally = Tally(sent=50, answered=50, latencies={400: 50}, wrong=2)
-        outcome.add(Snapshot(0, "measured", 0, 0.0, 0.25, tally, 0.1, 4))
+        outcome.add(Snapshot(0, "measured", 0, 0.0, 0.25, tally, 0.1, 0.0, 4))
         screen.show(outcome)
         screen.say("a line [red]that stays[/red]")
         screen.begin(plan)

@@ -14,7 +14,7 @@ PLAN = plan_for(Endpoint.parse("tcp://127.0.0.1:7"), duration=1.0)
 
 def snapshot(share: int, phase: Phase, number: int, answered: int = 10, at: float = 0.0) -> Snapshot:
     tally = Tally(sent=answered, answered=answered, latencies={5: answered})
-    return Snapshot(share, phase, number, at, 0.5, tally, 0.25, 2)
+    return Snapshot(share, phase, number, at, 0.5, tally, 0.25, 0.1, 2)
 
 
 def test_an_interval_is_complete_when_all_have_reported() -> None:
@@ -41,6 +41,8 @@ def test_only_what_was_measured_makes_the_rate() -> None:
     assert outcome.seconds == 1.0
     assert outcome.rate == 60
     assert outcome.cpu == [0.5, 0.5]
+    assert outcome.waited == [0.2, 0.2]
+    assert not outcome.busy
     assert outcome.latencies().count == 66
     assert outcome.total().answered == 2066
 

@@ -22,7 +22,7 @@ def outcome_of(plan: Plan, tally: Tally | None = None, cpu: float = 0.5) -> Outc
     outcome = Outcome(plan, 1)
     outcome.connections = plan.connections
     tally = tally or Tally(sent=100, answered=100, latencies={50: 99, 9000: 1})
-    outcome.add(Snapshot(0, "measured", 0, 0.0, 1.0, tally, cpu, plan.connections))
+    outcome.add(Snapshot(0, "measured", 0, 0.0, 1.0, tally, cpu, 0.0, plan.connections))
     return outcome
 
 
@@ -38,7 +38,7 @@ def test_it_says_what_was_asked_and_what_came() -> None:
     assert result.settings["pipeline"] == 3
     assert result.settings["codec"] == "RawCodec"
     assert result.intervals == [{"at": 0.0, "seconds": 1.0, "answered": 100, "p50": 50, "p99": 50}]
-    assert result.generator == {"processes": 1, "cpu": [0.5], "late": {}}
+    assert result.generator == {"processes": 1, "cpu": [0.5], "waited": [0.0], "busy": False, "late": {}}
     assert result.sound
 
 

@@ -27,7 +27,7 @@ def search(server: Server, promise: str = "p99<5ms", plan: Plan = PLAN, cpu: flo
         assert plan.duration is not None
         outcome = Outcome(plan, 1)
         tally = server(plan.rate * plan.duration)
-        outcome.add(Snapshot(0, "measured", 0, 0.0, plan.duration, tally, cpu * plan.duration, 4))
+        outcome.add(Snapshot(0, "measured", 0, 0.0, plan.duration, tally, cpu * plan.duration, 0.0, 4))
         return outcome
 
     return find_max(plan, parse_promises(promise), run)
@@ -53,7 +53,7 @@ def knee(at: float, chance: random.Random | None = None) -> Callable[[Plan], Out
         slow = plan.rate > at or (chance is not None and chance.random() < 0.1)
         count = int(plan.rate * plan.duration)
         tally = Tally(sent=count, answered=count, latencies={50_000 if slow else 1000: count})
-        outcome.add(Snapshot(0, "measured", 0, 0.0, plan.duration, tally, 0.1, 4))
+        outcome.add(Snapshot(0, "measured", 0, 0.0, plan.duration, tally, 0.1, 0.0, 4))
         return outcome
 
     return run
