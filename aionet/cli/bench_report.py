@@ -156,6 +156,8 @@ def warnings(result: Result) -> Iterator[str]:
     """What makes the figures worth less than they seem."""
     if result.faults.get("wrong") and not result.answered and result.unit in ("messages", "datagrams"):
         yield "no reply was what was expected: --expect says what is right, --no-verify that anything is"
+    if result.search.get("limited_by_generator"):
+        yield "higher rates failed while the generator itself had no time left: the server may do more"
     processes = result.generator["processes"]
     cpus = os.cpu_count() or 1
     if result.generator_is_the_limit:

@@ -136,6 +136,7 @@ class Search:
         return {
             "promise": ", ".join(promise.text for promise in self.promises),
             "rate": self.rate,
+            "limited_by_generator": self.limited_by_generator,
             "trials": [asdict(trial) for trial in self.trials],
         }
 

@@ -119,6 +119,7 @@ def test_a_chat() -> None:
             {"generator": {"processes": 999, "cpu": [0.1] * 999, "waited": [0.0], "busy": False, "late": {}}},
             "hold each other up",
         ),
+        ({"search": {"limited_by_generator": True}}, "higher rates failed"),
         ({"answered": 0, "faults": {"wrong": 1}}, "--expect says what is right"),
     ],
 )
