@@ -7,6 +7,7 @@ that what is missing is known without waiting for it.
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +30,11 @@ _SERVER: Final = SERVER.encode()
 _JOINED: Final = JOINED.encode()
 _FLOOD: Final = b"too many messages"
 _END: Final = b"end"
+_TEXT: Final = re.compile(rb"(end|\d{1,12}) (\d{1,19})(?: |$)")
+"""The number of a message, or ``end``; when it was due, or how many there were."""
+
+_GAP: Final = 100_000
+"""Numbers left out at once that are believed."""
 
 _clock = time.perf_counter_ns
 
@@ -152,20 +158,25 @@ class ChatMember(ConnectedClient):
     def _hear(self, line: bytes, now: int) -> None:
         who, _, text = line.partition(b" ")
         heard = self._heard.get(who)
-        words = text.split(b" ", 2)
-        if heard is None or len(words) < 2:
+        match = _TEXT.match(text)
+        if heard is None or match is None or heard.said >= 0:
             self._meet_wrong(line)
-        elif words[0] == _END:
-            heard.said = int(words[1])
+            return
+        what, number = match[1], int(match[2])
+        if what == _END:
+            if number < heard.next:
+                self._meet_wrong(line)
+                return
+            heard.said = number
             self._unfinished -= 1
             # What was left out, and what should have come after the last one.
             self.tally.lost += len(heard.missing) + heard.said - heard.next
-        elif not (words[0].isdigit() and words[1].isdigit()) or len(text) != self._load.size:
+        elif len(text) != self._load.size or int(what) > heard.next + _GAP:
             self._meet_wrong(line)
         else:
-            self._count(heard, int(words[0]))
+            self._count(heard, int(what))
             self.heard_at = now
-            self.tally.record(now - int(words[1]), 1)
+            self.tally.record(now - number, 1)
 
     def _count(self, heard: _Heard, number: int) -> None:
         if number == heard.next:

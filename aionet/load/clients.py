@@ -75,7 +75,7 @@ class Client(ABC):
     def start(self) -> None:
         """Begin a closed loop: as many messages as may be under way."""
         count = min(self._window, self._left)
-        if count and not self.ended.is_set():
+        if count and not self._leaving:
             self._left -= count
             self._send(count, _clock())
 

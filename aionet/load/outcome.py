@@ -56,6 +56,7 @@ class Outcome:
         self.intervals: list[Interval] = []
         self.lead = Interval(0.0)
         self.phases: dict[Phase, Tally] = {"lead": Tally(), "measured": Tally(), "drain": Tally()}
+        self._reporting = processes
         self._cpu = [0.0] * processes
         self._waited = [0.0] * processes
         self._seconds = [0.0] * processes
@@ -80,11 +81,12 @@ class Outcome:
         interval.tally.add(snapshot.tally)
         interval.connections += snapshot.connections
         interval.reports += 1
-        return interval.reports >= self.processes
+        return interval.reports >= self._reporting
 
-    def add_failure(self, error: Exception) -> None:
-        """A process could not open any connection."""
-        self.phases["lead"].fail("could not connect", str(error))
+    def add_failure(self, error: Exception, connections: int) -> None:
+        """A process could not open any of its connections, and reports no more."""
+        self.phases["lead"].fail("could not connect", str(error), connections)
+        self._reporting -= 1
 
     @property
     def seconds(self) -> float:
@@ -135,5 +137,5 @@ class Outcome:
 
     def latest(self) -> Interval:
         """The latest interval that is complete, or the beginning of one."""
-        complete = [interval for interval in self.intervals[-2:] if interval.reports >= self.processes]
+        complete = [interval for interval in self.intervals[-2:] if interval.reports >= self._reporting]
         return complete[-1] if complete else self.lead

@@ -34,6 +34,7 @@ class _Worker:
 
     def __init__(self, order: Order) -> None:
         self.pipe, theirs = Pipe()
+        self.connections = len(order.share.positions(order.plan.connections))
         self.ready: Ready | None = None
         self.done = False
         with theirs:
@@ -140,7 +141,7 @@ class _Coordinator:
                 worker.ready = message
             elif isinstance(message, Failed):
                 self._error = self._error or message.error
-                self._outcome.add_failure(message.error)
+                self._outcome.add_failure(message.error, worker.connections)
                 worker.done = True
             elif isinstance(message, Done):
                 worker.done = True

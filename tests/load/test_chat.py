@@ -104,3 +104,30 @@ async def test_a_name_that_is_refused() -> None:
     async with serving(Refusing()) as (_, place):
         with pytest.raises(ConnectError, match="into the room"):
             await generate(plan_for(place, room(), duration=0.1, rate=10.0))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[bench000000] hello",
+        b"[bench000000] end many",
+        b"[bench000000] 999999999999 1" + b"." * 49,
+        b"[bench000000] " + b"9" * 5000 + b" 1",
+        b"[bench000007] 0 1",
+        b"neither the server nor a member",
+    ],
+)
+async def test_nonsense_is_wrong_and_nothing_worse(line: bytes) -> None:
+    class Nonsense(chat.Chat):
+        def on_message(self, conn: Connection[bytes], message: bytes) -> None:
+            if conn.state.name and message[:1].isdigit():
+                self.room.broadcast(line, exclude=conn)
+            else:
+                super().on_message(conn, message)
+
+    async with serving(Nonsense(rate=math.inf)) as (_, place):
+        total = (await generate(plan_for(place, room(1), connections=2, duration=0.1, rate=100.0))).total()
+    assert total.wrong >= 5
+    assert total.answered == 0
+    assert total.lost == total.sent
+    assert total.failures == {}

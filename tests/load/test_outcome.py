@@ -58,3 +58,10 @@ def test_files_that_differ_are_wrong(digests: set[str], wrong: int) -> None:
     for digest in digests:
         outcome.phases["measured"].digests.add(digest)
     assert outcome.total().wrong == wrong
+
+
+def test_a_process_that_cannot_connect_is_not_waited_for() -> None:
+    outcome = Outcome(PLAN, 2)
+    outcome.add_failure(OSError("why"), 7)
+    assert outcome.add(snapshot(0, "measured", 0))
+    assert outcome.total().failures == {"could not connect": 7}
