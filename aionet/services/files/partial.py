@@ -92,12 +92,11 @@ class Upload:
         return self._fd < 0
 
     def announce(self, total: int) -> None:
-        """It is going to have this many bytes. Nothing is set aside: they come piece by piece.
+        """Could it have this many bytes?
 
         Raises:
-            TransferError: TOO_LARGE, QUOTA.
+            TransferError: QUOTA.
         """
-        self._partials.rules.check_writing(self.name, total)
         if total > self.received:
             self._partials.usage.reserve(self.user, total - self.received)
             self._partials.usage.release(self.user, total - self.received)

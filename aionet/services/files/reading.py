@@ -145,7 +145,7 @@ def get_manifest(hashes: Hashes, descriptor: int, name: str, options: Options, f
     for part in hashes.manifest(descriptor, name, offset=offset, length=options.get("length"), chunks=wanted):
         body = b"".join(b"%s\n" % digest.hex().encode() for digest in part.digests)
         last = {"digest": part.whole} if part.whole else {}
-        yield Reply(len(body), {"offset": str(part.offset)} | facts | (last if part.last else {"more": "1"}))
+        yield Reply(len(body), {"offset": str(part.offset), "total": str(size)} | facts | (last if part.last else {"more": "1"}))
         yield body
 
 
