@@ -92,11 +92,12 @@ class Upload:
         return self._fd < 0
 
     def announce(self, total: int) -> None:
-        """Could it have this many bytes?
+        """It is going to have this many bytes. Nothing is set aside: they come piece by piece.
 
         Raises:
-            TransferError: QUOTA.
+            TransferError: TOO_LARGE, QUOTA.
         """
+        self._partials.rules.check_writing(self.name, total)
         if total > self.received:
             self._partials.usage.reserve(self.user, total - self.received)
             self._partials.usage.release(self.user, total - self.received)

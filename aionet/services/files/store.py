@@ -60,29 +60,23 @@ class Store:
         self._partials = Partials(directory, rules, self._usage)
         self._lock = threading.Lock()  # between looking at what is there and replacing it
 
-    def begin(self, user: str, name: str, upload: str, total: int = 0) -> Upload:
+    def begin(self, user: str, name: str, upload: str) -> Upload:
         """Be at an upload, a new one or one that goes on. The caller closes it.
 
         Args:
             user: Whose it is.
             name: What it is to be called.
             upload: The client's own word for it.
-            total: Bytes it is going to have, if they are known. Nothing is set aside: they come piece by piece.
 
         Raises:
-            TransferError: FORBIDDEN, REFUSED_NAME, NOT_FOUND (no directory to put it into), TOO_LARGE, QUOTA, BUSY, or
-                what the system said.
+            TransferError: FORBIDDEN, REFUSED_NAME, NOT_FOUND (no directory to put it into), QUOTA, BUSY, or what the
+                system said.
         """
-        self.rules.check_writing(name, total)
+        self.rules.check_writing(name)
         parent, _ = self.directory.open_parent(name)
         os.close(parent)
         found = self._partials.open(user, name, upload, create=True)
         assert found is not None
-        try:
-            found.announce(total)
-        except BaseException:
-            found.close()
-            raise
         return found
 
     def resume(self, user: str, name: str, upload: str) -> Upload | None:

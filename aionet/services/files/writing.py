@@ -78,8 +78,9 @@ class Writing:
         upload, self._at = options["upload"], options.get("offset", 0)
         if not self._is_at(user, name, upload):
             self._leave()
-            self._upload, self._id = self._store.begin(user, name, upload, options.get("total", 0)), upload
+            self._upload, self._id = self._store.begin(user, name, upload), upload
         assert self._upload is not None
+        self._upload.announce(max(self._at, options.get("total", 0)))
         if self._at > self._upload.received:
             raise make_error(
                 Code.BAD_RANGE, f"offset {self._at}: {self._upload.received} bytes of {shown(name)} are there"
