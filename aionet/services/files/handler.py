@@ -24,7 +24,7 @@ from .errors import from_os_error
 from .manifest import Hashes
 from .paths import Directory
 from .reading import Sending
-from .rules import Rules, Tokens, certificate_name
+from .rules import Tokens, certificate_name
 from .store import Store
 from .wire import MAX_SIZE, Batch, Message, Request, RequestCodec, Unreadable, explain
 
@@ -48,7 +48,9 @@ _PASSED_OVER: Final = 1 * _MIB
 _WRITING_THREADS: Final = 4
 """Threads in which uploads wait for the disk: fsync can take seconds, and readers must not wait behind it."""
 
-_MATCH: Final = regex(rb"(?:%b)[ ;\r\n]" % "|".join(commands(writable=True)).encode()) & ~regex(rb"[A-Z]+ (?:/|https?://)")
+_MATCH: Final = regex(rb"(?:%b)[ ;\r\n]" % "|".join(commands(writable=True)).encode()) & ~regex(
+    rb"[A-Z]+ (?:/|https?://)"
+)
 """A verb in capitals, for "hello" is said to others too; and no request of HTTP: no name begins with a slash, or has
 two in a row."""
 
@@ -59,7 +61,8 @@ class Files(StreamHandler[Message]):
     While the server drains, a download that runs goes on until the drain deadline; nothing new is taken.
 
     Args:
-        directory: Its path, or a :class:`~aionet.services.files.paths.Directory` (which stays the caller's to close).
+        directory: Its path; or a :class:`~aionet.services.files.paths.Directory`, which stays the caller's to close; or
+            the :class:`~aionet.services.files.store.Store` of another service, so that both go by the same rules.
         token: What a client has to send before anything else; or each user's own, by his name. A client whose
             certificate TLS has verified needs none, and goes by the common name in it. ``None``: nobody needs one.
         hidden: Whether names that begin with a dot are served; not for a ``Directory``, which has its own setting.
@@ -81,16 +84,15 @@ class Files(StreamHandler[Message]):
 
     def __init__(
         self,
-        directory: str | os.PathLike[str] | Directory,
+        directory: str | os.PathLike[str] | Directory | Store,
         *,
         token: str | Mapping[str, str] | None = None,
         hidden: bool = False,
         threads: int = THREADS,
         **rules: Any,
     ) -> None:
-        checked = Rules(**rules)
-        self.directory = directory if isinstance(directory, Directory) else Directory(directory, hidden=hidden)
-        self.store = Store(self.directory, checked)
+        self.store = Store.of(directory, hidden=hidden, rules=rules)
+        self.directory, checked = self.store.directory, self.store.rules
         # Where files are taken, one that is too large is refused in words, by its announcement.
         self.codec = RequestCodec(max_body=MAX_SIZE if checked.writable else _PASSED_OVER)
         self.limits = Limits(
