@@ -92,6 +92,11 @@ class CoroutineConnection(StreamConnection[M]):
         await self._message()
         return self._take()
 
+    def receive_nowait(self) -> M:
+        if self._inbox and self._receiver is None:
+            return self._take()
+        raise anyio.WouldBlock
+
     def __aiter__(self) -> Self:
         return self
 
@@ -219,5 +224,7 @@ class CoroutineConnection(StreamConnection[M]):
     def _finish(self) -> None:
         self._ended = True
         self._wake_receiver()
-        if self._task is None:  # else the task finishes, once it has
+        if self._task is None:
             super()._finish()
+        elif self._names is None:  # the task finishes, once it has; by then uvloop's transport has forgotten them
+            self._names = self._extra("peername"), self._extra("sockname")
