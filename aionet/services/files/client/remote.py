@@ -1,0 +1,354 @@
+"""A files server as its client sees it: connections that are made, kept, given up and made again.
+
+:class:`Channel` is one connection that has said who it is; requests may be sent ahead of their answers, which come in
+order. :class:`Remote` has as many of them as are wanted at once, and knows how often a failure is borne.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import anyio
+
+from aionet import Connection, Endpoint, Limits, Timeouts, connect
+from aionet.errors import ConfigError, ConnectError, EncodeError, IncompleteFrame, ProtocolError
+
+from ..entries import CONTROL, parse_time
+from ..errors import Code, Interrupted, TransferError, make_error
+from ..wire import MAX_HEADER, VERSION, ErrorReply, Message, Reply, ReplyCodec, Request
+from .pace import Pace
+from .retry import RETRIES, Backoff
+
+__all__ = ["MAX_PART", "TIMEOUT", "Channel", "Remote", "Source", "as_remote", "time_of"]
+
+T = TypeVar("T")
+
+TIMEOUT: Final = 30.0
+"""Seconds to connect, and without a byte either way, after which a connection is given up."""
+
+MAX_PART: Final = 16 * 1024 * 1024
+"""Bytes of one part of a listing, or of a manifest, that are believed."""
+
+_SLOWEST_HASH: Final = 20_000_000
+"""Bytes a second. A server that hashes a file, or brings it to its disk, may be silent for as long as that takes."""
+
+_LIMITS: Final = Limits(max_inbound=1024 * 1024, high_water=512 * 1024, low_water=128 * 1024)
+"""Bytes that wait here for a thread that writes, and in the transport while the disk is read for the next."""
+
+
+class Channel:
+    """One connection to the server. After any failure but a refusal it is of no use any more."""
+
+    def __init__(self, conn: Connection[Message], pace: Pace | None = None) -> None:
+        self._conn = conn
+        self._pace = pace
+        self.patience = 0.0
+
+    def post(self, request: Request) -> None:
+        """Send a request, and leave its answer for later. Nothing waits here: bound what is under way.
+
+        Raises:
+            EncodeError: no request can carry this name.
+        """
+        self._conn.write(request)
+
+    async def send_body(self, data: bytes) -> None:
+        """Send a piece of the body that the last request announced; waits until the server keeps up.
+
+        Raises:
+            Interrupted: the connection broke.
+        """
+        if self._pace is not None:
+            await self._pace.pass_on(len(data))
+        try:
+            await self._conn.send(data)
+        except anyio.BrokenResourceError as exc:
+            raise _interrupted(exc) from exc
+
+    async def reply(self) -> Reply:
+        """The next answer.
+
+        Raises:
+            TransferError: the server refused (``remote``), broke the grammar, or the connection broke.
+        """
+        message = await self._receive()
+        if isinstance(message, ErrorReply):
+            raise make_error(message.code, _plain(message), remote=True)
+        if not isinstance(message, Reply):
+            raise make_error(Code.BAD_REPLY, "the server sent a body that no reply announced")
+        return message
+
+    async def ask(self, request: Request) -> Reply:
+        """Send a request and take its answer, or the first part of it.
+
+        Raises:
+            EncodeError, TransferError: as :meth:`post` and :meth:`reply`.
+        """
+        self.post(request)
+        return await self.reply()
+
+    async def piece(self) -> bytes:
+        """The next bytes of a body that is not complete."""
+        chunk = await self._receive()
+        assert isinstance(chunk, bytes)  # the codec gives nothing else until the body is complete
+        if self._pace is not None:
+            await self._pace.pass_on(len(chunk))
+        return chunk
+
+    async def body(self, size: int, longest: int = MAX_PART) -> bytes:
+        """A whole body.
+
+        Raises:
+            TransferError: it is longer than ``longest``; or as :meth:`reply`.
+        """
+        if size > longest:
+            raise make_error(Code.TOO_LARGE, f"the server announced {size} bytes; at most {longest} are taken here")
+        if not size:
+            return b""
+        first = await self.piece()
+        if len(first) == size:
+            return first
+        pieces, received = [first], len(first)
+        while received < size:
+            pieces.append(await self.piece())
+            received += len(pieces[-1])
+        return b"".join(pieces)
+
+    async def parts(self, request: Request) -> AsyncIterator[tuple[Reply, bytes]]:
+        """The answer to a request, part by part."""
+        self.post(request)
+        while True:
+            reply = await self.reply()
+            yield reply, await self.body(reply.size)
+            if not reply.more:
+                return
+
+    async def _receive(self) -> Message:
+        try:
+            return await self._conn.receive()
+        except anyio.EndOfStream as exc:
+            raise Interrupted(
+                "the server closed the connection before it had answered", hint="a server that speaks TLS is tls://..."
+            ) from exc
+        except anyio.BrokenResourceError as exc:
+            raise _interrupted(exc) from exc
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be asked something."""
+        return not self._conn.closing
+
+    def abort(self) -> None:
+        """End it at once."""
+        self._conn.abort()
+
+    async def aclose(self) -> None:
+        """End it."""
+        await self._conn.aclose()
+
+
+class Remote:
+    """A files server: what to connect to, and how. An asynchronous context manager, which closes its connections.
+
+    Args:
+        endpoint: ``tcp://``, ``tls://`` or ``unix://``.
+        token: Said to the server first, if there is one. It is in no error message and no ``repr``.
+        timeout: Seconds to connect, and without a byte either way.
+        retries: Failures in a row, without progress, after which a broken connection is given up for good.
+        rate: Bytes a second of all connections together, of what is received and of what is sent; ``None``: no limit.
+        ssl_context: An ``ssl.SSLContext`` for a ``tls://`` endpoint, instead of one made from its options.
+
+    Raises:
+        EndpointError: the endpoint does not parse.
+        ConfigError: a token that no request can carry, a rate that is none.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint | str,
+        *,
+        token: str | None = None,
+        timeout: float = TIMEOUT,
+        retries: int = RETRIES,
+        rate: float | None = None,
+        ssl_context: Any = None,
+    ) -> None:
+        self.endpoint = Endpoint.parse(endpoint)
+        if token is not None and (not token or CONTROL.search(token) or len(token.encode()) > MAX_HEADER // 2):
+            raise ConfigError("the token is empty, too long, or holds a control character: no request can carry it")
+        self.timeout = timeout
+        self.retries = retries
+        self.rate = rate
+        self.writable = False
+        self.chunk = 0
+        self._token = token
+        self._ssl_context = ssl_context
+        self._pace = None if rate is None else Pace(rate)
+        self._reached = False
+        self._idle: list[Channel] = []
+
+    def __repr__(self) -> str:
+        return f"Remote({str(self.endpoint)!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        idle, self._idle = self._idle, []
+        for channel in idle:
+            await channel.aclose()
+
+    def patience(self, size: int) -> float:
+        """Seconds for which a server may be silent that has a file of ``size`` bytes to hash or to sync."""
+        return self.timeout + size / _SLOWEST_HASH
+
+    @asynccontextmanager
+    async def channel(self, patience: float = 0.0) -> AsyncIterator[Channel]:
+        """A connection for as long as the block runs. What is left of an answer in it must have been taken then.
+
+        Args:
+            patience: Seconds without a byte that it lasts; at least those of the ``timeout``.
+
+        Raises:
+            ConnectError: the server could not be reached.
+            TransferError: it is none, or does not take the token.
+        """
+        channel = self._take(max(patience, self.timeout)) or await self._open(max(patience, self.timeout))
+        try:
+            yield channel
+        except (TransferError, EncodeError) as exc:
+            if isinstance(exc, TransferError) and not exc.remote:
+                channel.abort()
+            else:  # refused: the connection goes on
+                self._idle.append(channel)
+            raise
+        except BaseException:
+            channel.abort()
+            raise
+        self._idle.append(channel)
+
+    def _take(self, patience: float) -> Channel | None:
+        self._idle = [channel for channel in self._idle if channel.usable]
+        for channel in reversed(self._idle):
+            if channel.patience >= patience:
+                self._idle.remove(channel)
+                return channel
+        return None
+
+    async def _open(self, patience: float) -> Channel:
+        silence = patience if self.rate is None else patience + 4 * 256 * 1024 / self.rate
+        conn = await connect(
+            self.endpoint,
+            codec=ReplyCodec(),
+            timeout=self.timeout,
+            limits=_LIMITS,
+            timeouts=Timeouts(first_message=silence, message=float("inf"), idle=silence, send=silence),
+            ssl_context=self._ssl_context,
+        )
+        channel = Channel(conn, self._pace)
+        channel.patience = patience
+        try:
+            await self._greet(channel)
+        except BaseException:
+            conn.abort()
+            raise
+        self._reached = True
+        return channel
+
+    async def _greet(self, channel: Channel) -> None:
+        channel.post(Request("HELLO"))
+        if self._token is not None:
+            channel.post(Request("AUTH", self._token))
+        reply = await channel.reply()
+        await channel.body(reply.size)
+        if reply.facts.get("protocol") != "aionet-files" or reply.facts.get("version") != VERSION:
+            raise make_error(Code.BAD_REPLY, f"{self.endpoint.location} speaks another protocol, or another version")
+        self.writable = reply.facts.get("write") == "1"
+        if self._token is not None:
+            await channel.reply()
+        elif reply.facts.get("auth", "none") != "none":
+            raise make_error(
+                Code.UNAUTHORIZED, f"{self.endpoint.location} wants a token", hint="--token, or AIONET_TOKEN"
+            )
+
+    def backoff(self) -> Backoff:
+        """How often something may fail now."""
+        return Backoff(self.retries)
+
+    async def pause(self, backoff: Backoff, exc: Exception) -> None:
+        """Wait before the next attempt. A server that was never reached is not waited for.
+
+        Raises:
+            Exception: ``exc``, if there shall be none.
+        """
+        if isinstance(exc, ConnectError) and not self._reached:
+            raise exc
+        await backoff.pause(exc)
+
+    async def call(self, operation: Callable[[Channel], Awaitable[T]], *, patience: float = 0.0) -> T:
+        """``await operation(channel)``, again on another connection if one breaks, or the server is busy.
+
+        Raises:
+            ConnectError, TransferError, EncodeError: the last failure.
+        """
+        backoff = self.backoff()
+        while True:
+            try:
+                async with self.channel(patience) as channel:
+                    return await operation(channel)
+            except (ConnectError, TransferError) as exc:
+                await self.pause(backoff, exc)
+
+    async def ask(self, request: Request, *, patience: float = 0.0) -> Reply:
+        """The answer to a request that can be repeated, and has none but a header line."""
+
+        async def once(channel: Channel) -> Reply:
+            reply = await channel.ask(request)
+            await channel.body(reply.size)
+            return reply
+
+        return await self.call(once, patience=patience)
+
+
+Source = Remote | Endpoint | str
+"""A server that is used already, or where to connect to."""
+
+
+@asynccontextmanager
+async def as_remote(source: Source, **options: Any) -> AsyncIterator[Remote]:
+    """The caller's own server, which stays open, or one of these options for the time of the block."""
+    if isinstance(source, Remote):
+        if any(value is not None for value in options.values()):
+            raise ConfigError("token, timeout, retries, rate and ssl_context belong to the Remote that is given")
+        yield source
+    else:
+        async with Remote(source, **{key: value for key, value in options.items() if value is not None}) as remote:
+            yield remote
+
+
+def time_of(reply: Reply) -> int:
+    """The time in an answer, nanoseconds since the epoch; 0 if there is none."""
+    try:
+        return parse_time(reply.facts.get("mtime", "0"))
+    except ValueError:
+        return 0
+
+
+def _plain(message: ErrorReply) -> str:
+    """The server's words are shown on terminals: escaped where they are not plain text."""
+    words = message.reason or message.code
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in words[:500])
+
+
+def _interrupted(exc: anyio.BrokenResourceError) -> TransferError:
+    cause = exc.__cause__
+    if isinstance(cause, IncompleteFrame):
+        return Interrupted("the connection ended in the middle of an answer")
+    if isinstance(cause, ProtocolError):
+        return make_error(Code.BAD_REPLY, f"this is no file service, or a broken one: {cause}")
+    return Interrupted(f"the connection broke: {cause or exc}")
