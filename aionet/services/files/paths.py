@@ -35,7 +35,7 @@ from typing import Final, Self
 
 from aionet.errors import ConfigError
 
-from .entries import CONTROL, Entry
+from .entries import CONTROL, Entry, tag_of
 from .errors import NotADirectory, NotAFile, RefusedName, TransferError, from_os_error, shown
 
 __all__ = ["MAX_COMPONENT", "MAX_NAME", "Directory", "Scan", "check_name", "has_openat2"]
@@ -371,7 +371,7 @@ class Scan(Iterator[Entry]):
             self.left_out += 1
             return None
         if stat.S_ISREG(info.st_mode):
-            return Entry(name, info.st_size, info.st_mtime_ns)
+            return Entry(name, info.st_size, info.st_mtime_ns, tag=tag_of(info))
         if stat.S_ISDIR(info.st_mode):
             return Entry(name, 0, info.st_mtime_ns, is_directory=True)
         self.left_out += 1
