@@ -12,15 +12,16 @@ from typing import Any, TypeVar
 
 from ..events import CloseReason, ConnectionClosed, HandlerFailed
 from .context import StreamContext
-from .flow import CLOSING, OutboundConnection, nowhere
+from .flow import CLOSING, nowhere
 from .loop import FAILURES
+from .sendfile import FileSendingConnection
 
 __all__ = ["EndingConnection"]
 
 M = TypeVar("M")
 
 
-class EndingConnection(OutboundConnection[M]):
+class EndingConnection(FileSendingConnection[M]):
     """The part of a connection that ends it."""
 
     __slots__ = ("_begun", "_close_by", "_eof", "_feed", "_partial_at", "_stash", "_taken", "_taken_at", "due")
