@@ -24,7 +24,8 @@ COMMANDS: Final = {
     "sockinfo": "Connect and show the socket's options, TCP_INFO and TLS.",
     "chat": "Join a chat server and talk.",
     "ls": "List what a files server offers.",
-    "get": "Fetch a file from a files server.",
+    "get": "Fetch files and directories from a files server.",
+    "put": "Send files and directories to a files server.",
     "scan": "Find out which ports of your hosts are open.",
     "resolve": "Look up names, addresses, services, and this machine.",
 }

@@ -7,6 +7,7 @@ it without following a link. So nothing that a server lists, and no link that st
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -136,6 +137,16 @@ class Landing:
                 return None
             except OSError as exc:
                 raise from_os_error(exc, self.path(relative)) from exc
+
+    def has(self, relative: str, size: int, mtime_ns: int) -> bool:
+        """Whether a file of this size and time stands there; what cannot be told is not there."""
+        try:
+            found = self.look(relative)
+        except TransferError:
+            return False
+        return (
+            found is not None and stat.S_ISREG(found.st_mode) and (found.st_size, found.st_mtime_ns) == (size, mtime_ns)
+        )
 
     def _above(self, relative: str) -> tuple[int, str]:
         above, _, last = relative.rpartition("/")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+
+from .hashed import READ
 
 __all__ = ["Manifest", "Range", "join_ranges"]
 
 Range = tuple[int, int]
 """Bytes of a file: from where, up to where."""
-
-_READ: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Manifest:
 def _digest(read: Callable[[int, int], bytes], start: int, end: int) -> str:
     found = hashlib.sha256()
     while start < end:
-        block = read(start, min(_READ, end - start))
+        block = read(start, min(READ, end - start))
         if not block:
             break
         found.update(block)

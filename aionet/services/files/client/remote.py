@@ -13,8 +13,8 @@ from typing import Any, Final, Self, TypeVar
 
 import anyio
 
-from aionet import Connection, Endpoint, Limits, Timeouts, connect
-from aionet.errors import ConfigError, ConnectError, EncodeError, IncompleteFrame, ProtocolError
+from aionet import CloseReason, Connection, Endpoint, Limits, Timeouts, connect
+from aionet.errors import ConfigError, ConnectError, IncompleteFrame, ProtocolError
 
 from ..entries import CONTROL, parse_time
 from ..errors import Code, Interrupted, TransferError, make_error
@@ -22,7 +22,7 @@ from ..wire import MAX_HEADER, VERSION, ErrorReply, Message, Reply, ReplyCodec, 
 from .pace import Pace
 from .retry import RETRIES, Backoff
 
-__all__ = ["MAX_PART", "TIMEOUT", "Channel", "Remote", "Source", "as_remote", "time_of"]
+__all__ = ["MAX_PART", "TIMEOUT", "Channel", "Remote", "Source", "as_remote", "number_of", "time_of"]
 
 T = TypeVar("T")
 
@@ -35,16 +35,28 @@ MAX_PART: Final = 16 * 1024 * 1024
 _SLOWEST_HASH: Final = 20_000_000
 """Bytes a second. A server that hashes a file, or brings it to its disk, may be silent for as long as that takes."""
 
-_LIMITS: Final = Limits(max_inbound=1024 * 1024, high_water=512 * 1024, low_water=128 * 1024)
-"""Bytes that wait here for a thread that writes, and in the transport while the disk is read for the next."""
+_LIMITS: Final = Limits(
+    max_inbound=1024 * 1024,  # while a thread writes what came before
+    high_water=2 * 1024 * 1024,  # while a thread reads what comes next
+    low_water=1024 * 1024,
+    max_outbound=16 * 1024 * 1024,  # requests are posted without waiting, and bounded by whoever posts
+)
+
+
+_SILENCE: Final = frozenset(
+    {CloseReason.IDLE_TIMEOUT.value, CloseReason.MESSAGE_TIMEOUT.value, CloseReason.SLOW_CONSUMER.value}
+)
+"""How the core calls it when a deadline of the connection has passed."""
 
 
 class Channel:
-    """One connection to the server. After any failure but a refusal it is of no use any more."""
+    """One connection to the server. Requests may be posted ahead; their answers are taken in the same order."""
 
     def __init__(self, conn: Connection[Message], pace: Pace | None = None) -> None:
         self._conn = conn
         self._pace = pace
+        self._due = 0  # answers that have not begun, or have another part to come
+        self._body = 0  # bytes to come of the part that has begun
         self.patience = 0.0
 
     def post(self, request: Request) -> None:
@@ -54,6 +66,7 @@ class Channel:
             EncodeError: no request can carry this name.
         """
         self._conn.write(request)
+        self._due += 1
 
     async def send_body(self, data: bytes) -> None:
         """Send a piece of the body that the last request announced; waits until the server keeps up.
@@ -66,7 +79,7 @@ class Channel:
         try:
             await self._conn.send(data)
         except anyio.BrokenResourceError as exc:
-            raise _interrupted(exc) from exc
+            raise self._interrupted(exc) from exc
 
     async def reply(self) -> Reply:
         """The next answer.
@@ -76,9 +89,13 @@ class Channel:
         """
         message = await self._receive()
         if isinstance(message, ErrorReply):
+            self._due -= 1
             raise make_error(message.code, _plain(message), remote=True)
         if not isinstance(message, Reply):
             raise make_error(Code.BAD_REPLY, "the server sent a body that no reply announced")
+        self._body = message.size
+        if not message.more:
+            self._due -= 1
         return message
 
     async def ask(self, request: Request) -> Reply:
@@ -94,6 +111,7 @@ class Channel:
         """The next bytes of a body that is not complete."""
         chunk = await self._receive()
         assert isinstance(chunk, bytes)  # the codec gives nothing else until the body is complete
+        self._body -= len(chunk)
         if self._pace is not None:
             await self._pace.pass_on(len(chunk))
         return chunk
@@ -117,9 +135,13 @@ class Channel:
             received += len(pieces[-1])
         return b"".join(pieces)
 
-    async def parts(self, request: Request) -> AsyncIterator[tuple[Reply, bytes]]:
-        """The answer to a request, part by part."""
-        self.post(request)
+    async def skip(self, size: int) -> None:
+        """Read past a body."""
+        while size:
+            size -= len(await self.piece())
+
+    async def parts(self) -> AsyncIterator[tuple[Reply, bytes]]:
+        """The next answer, part by part, each with its whole body."""
         while True:
             reply = await self.reply()
             yield reply, await self.body(reply.size)
@@ -134,12 +156,22 @@ class Channel:
                 "the server closed the connection before it had answered", hint="a server that speaks TLS is tls://..."
             ) from exc
         except anyio.BrokenResourceError as exc:
-            raise _interrupted(exc) from exc
+            raise self._interrupted(exc) from exc
+
+    def _interrupted(self, exc: anyio.BrokenResourceError) -> TransferError:
+        cause = exc.__cause__
+        if isinstance(cause, IncompleteFrame):
+            return Interrupted("the connection ended in the middle of an answer")
+        if isinstance(cause, ProtocolError):
+            return make_error(Code.BAD_REPLY, f"this is no file service, or a broken one: {cause}")
+        if str(exc) in _SILENCE:
+            return Interrupted(f"nothing passed for {self.patience:g} s", hint="a longer timeout waits longer")
+        return Interrupted(f"the connection broke: {cause or exc}")
 
     @property
-    def usable(self) -> bool:
-        """Whether it can be asked something."""
-        return not self._conn.closing
+    def settled(self) -> bool:
+        """Whether it is open, and every answer has been taken: it can be asked something else."""
+        return not self._conn.closing and not self._due and not self._body
 
     def abort(self) -> None:
         """End it at once."""
@@ -209,7 +241,7 @@ class Remote:
 
     @asynccontextmanager
     async def channel(self, patience: float = 0.0) -> AsyncIterator[Channel]:
-        """A connection for as long as the block runs. What is left of an answer in it must have been taken then.
+        """A connection for as long as the block runs. If no answer is outstanding then, it is kept for the next one.
 
         Args:
             patience: Seconds without a byte that it lasts; at least those of the ``timeout``.
@@ -221,19 +253,14 @@ class Remote:
         channel = self._take(max(patience, self.timeout)) or await self._open(max(patience, self.timeout))
         try:
             yield channel
-        except (TransferError, EncodeError) as exc:
-            if isinstance(exc, TransferError) and not exc.remote:
-                channel.abort()
-            else:  # refused: the connection goes on
+        finally:
+            if channel.settled:
                 self._idle.append(channel)
-            raise
-        except BaseException:
-            channel.abort()
-            raise
-        self._idle.append(channel)
+            else:
+                channel.abort()
 
     def _take(self, patience: float) -> Channel | None:
-        self._idle = [channel for channel in self._idle if channel.usable]
+        self._idle = [channel for channel in self._idle if channel.settled]
         for channel in reversed(self._idle):
             if channel.patience >= patience:
                 self._idle.remove(channel)
@@ -269,6 +296,9 @@ class Remote:
         if reply.facts.get("protocol") != "aionet-files" or reply.facts.get("version") != VERSION:
             raise make_error(Code.BAD_REPLY, f"{self.endpoint.location} speaks another protocol, or another version")
         self.writable = reply.facts.get("write") == "1"
+        self.chunk = number_of(reply, "chunk")
+        if self.chunk < 1 or reply.facts.get("hash") != "sha256":
+            raise make_error(Code.BAD_REPLY, f"{self.endpoint.location} hashes files in another way than SHA-256")
         if self._token is not None:
             await channel.reply()
         elif reply.facts.get("auth", "none") != "none":
@@ -320,14 +350,12 @@ Source = Remote | Endpoint | str
 
 
 @asynccontextmanager
-async def as_remote(source: Source, **options: Any) -> AsyncIterator[Remote]:
-    """The caller's own server, which stays open, or one of these options for the time of the block."""
+async def as_remote(source: Source) -> AsyncIterator[Remote]:
+    """The caller's own server, which stays open, or one for the time of the block."""
     if isinstance(source, Remote):
-        if any(value is not None for value in options.values()):
-            raise ConfigError("token, timeout, retries, rate and ssl_context belong to the Remote that is given")
         yield source
     else:
-        async with Remote(source, **{key: value for key, value in options.items() if value is not None}) as remote:
+        async with Remote(source) as remote:
             yield remote
 
 
@@ -339,16 +367,19 @@ def time_of(reply: Reply) -> int:
         return 0
 
 
+def number_of(reply: Reply, key: str) -> int:
+    """A fact that has to be there.
+
+    Raises:
+        TransferError: BAD_REPLY.
+    """
+    text = reply.facts.get(key, "")
+    if not text.isascii() or not text.isdigit() or len(text) > 19:
+        raise make_error(Code.BAD_REPLY, f"the server's answer lacks {key}, or it is no number")
+    return int(text)
+
+
 def _plain(message: ErrorReply) -> str:
     """The server's words are shown on terminals: escaped where they are not plain text."""
     words = message.reason or message.code
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in words[:500])
-
-
-def _interrupted(exc: anyio.BrokenResourceError) -> TransferError:
-    cause = exc.__cause__
-    if isinstance(cause, IncompleteFrame):
-        return Interrupted("the connection ended in the middle of an answer")
-    if isinstance(cause, ProtocolError):
-        return make_error(Code.BAD_REPLY, f"this is no file service, or a broken one: {cause}")
-    return Interrupted(f"the connection broke: {cause or exc}")

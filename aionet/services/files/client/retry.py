@@ -65,7 +65,7 @@ class Backoff:
         if not is_passing(exc):
             raise exc
         self.failures += 1
-        pause = self._draw() * min(FIRST_PAUSE * 2 ** (self.failures - 1), LONGEST_PAUSE)
+        pause: float = self._draw() * min(FIRST_PAUSE * 2 ** (self.failures - 1), LONGEST_PAUSE)
         if not is_busy(exc):
             if self.failures > self.retries:
                 raise exc
