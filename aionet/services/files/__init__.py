@@ -1,4 +1,4 @@
-"""Files: a directory served, and its clients, in a protocol that can be typed. ``docs/files-protocol.md`` is its manual.
+"""Files: a directory served, and its clients. ``docs/files-protocol.md`` is the manual of the protocol between them.
 
 ================  ======================================================================
 :mod:`.paths`     what a client's name may open, decided in one place

@@ -22,6 +22,7 @@ __all__ = [
     "Tree",
     "find",
     "find_exactly",
+    "has_just_a_directory",
     "has_wildcards",
     "list_many",
     "list_one",
@@ -182,6 +183,11 @@ def _match(entry: Entry, wanted: tuple[str, ...]) -> tuple[bool, list[tuple[str,
 def has_wildcards(name: str) -> bool:
     """Whether it may be meant as a pattern."""
     return _WILDCARDS.search(name) is not None
+
+
+def has_just_a_directory(found: list[Found], name: str) -> bool:
+    """Whether what was found is the directory of that very name, rather than what a pattern matches."""
+    return len(found) == 1 and found[0].name == name and found[0].entry.is_directory
 
 
 async def find_exactly(remote: Remote, name: str) -> Found:

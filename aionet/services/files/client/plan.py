@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ..disk import Disk
 from ..errors import Code, NotADirectory, RefusedName, TransferError, make_error, shown
 from .landing import base_name
-from .listing import Found, find, find_exactly, walk
+from .listing import Found, find, find_exactly, has_just_a_directory, walk
 from .local import LocalTree, scan_local
 from .remote import Remote
 from .results import Item, Results
@@ -79,11 +79,11 @@ async def _want(remote: Remote, name: str, *, recursive: bool) -> list[_Wanted]:
     inside = plain in ("", ".") or plain.endswith("/.")
     plain = "" if plain in ("", ".") else plain.removesuffix("/.").rstrip("/")
     found = await find(remote, plain)
-    literal = [each.name for each in found] == [plain]
-    if inside or (literal and found[0].entry.is_directory):
-        if inside and not (literal and found[0].entry.is_directory):
-            raise NotADirectory(f"{shown(plain)} is no directory of the server")
+    if has_just_a_directory(found, plain):
         return [_Wanted(found[0], "" if inside else base_name(plain))]
+    if inside:
+        raise NotADirectory(f"{shown(plain)} is no directory of the server")
+    literal = [each.name for each in found] == [plain]
     # What a pattern matches bears the name that the server says: one component, as parse_entries has checked.
     wanted = [
         _Wanted(each, base_name(each.name) if literal else each.entry.name)

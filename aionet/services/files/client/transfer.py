@@ -17,7 +17,7 @@ from ..wire import Request
 from .concurrently import Pipeline
 from .download import download
 from .landing import Landing, choose_target
-from .listing import Listing, Tree, find, list_many, list_one, walk
+from .listing import Listing, Tree, find, has_just_a_directory, list_many, list_one, walk
 from .plan import plan_fetch, plan_upload
 from .progress import OnProgress, Progress
 from .remote import Channel, Remote, Source, as_remote
@@ -65,18 +65,18 @@ async def list_tree(source: Source, name: str = "", *, recursive: bool = False) 
         TransferError, ConnectError, EncodeError: as :func:`list_directory`.
     """
     async with as_remote(source) as remote:
-        plain = name.rstrip("/")
-        found = [] if not plain else await find(remote, plain)
-        if ([each.name for each in found] == [plain] and found[0].entry.is_directory) or not plain:
-            if not recursive:
-                return await list_directory(remote, plain)
-            found = []
-        below = [each.name for each in found if each.entry.is_directory] if found else [plain]
-        tree = await walk(remote, below) if recursive else Tree([], [])
-        for _, exc in tree.refused:
-            raise exc
-        entries = [replace(each.entry, name=each.name) for each in (*found, *tree.found)]
-        return Listing(tuple(sorted(entries, key=lambda entry: entry.name)), tree.left_out)
+        found = await find(remote, name.rstrip("/"))
+        directory = found[0].name if has_just_a_directory(found, name.rstrip("/")) else None
+        if directory is not None and not recursive:
+            return await list_directory(remote, directory)
+        tree = Tree([], [])
+        if recursive:
+            tree = await walk(remote, [each.name for each in found if each.entry.is_directory])
+            for _, exc in tree.refused:
+                raise exc
+        listed = [*([] if directory is not None else found), *tree.found]
+        entries = sorted((replace(each.entry, name=each.name) for each in listed), key=lambda entry: entry.name)
+        return Listing(tuple(entries), tree.left_out)
 
 
 async def fetch(
