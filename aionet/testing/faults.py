@@ -215,5 +215,5 @@ class _Relay:
         step = max(1, self._fault.rate // 10)
         for start in range(0, len(data), step):
             piece = data[start : start + step]
-            await sink.send(piece)
             await anyio.sleep(len(piece) / self._fault.rate)
+            await sink.send(piece)

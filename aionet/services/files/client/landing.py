@@ -149,8 +149,8 @@ class Landing:
         )
 
     def _above(self, relative: str) -> tuple[int, str]:
-        above, _, last = relative.rpartition("/")
-        if not is_component(last):
+        above, slash, last = relative.rpartition("/")
+        if not is_component(last) or (slash and not above):
             raise RefusedName(f"{shown(relative)} is no name for a file here")
         return self._directory(above), last
 
@@ -162,8 +162,8 @@ class Landing:
         if found is not None:
             self._open.move_to_end(relative)
             return found
-        above, _, last = relative.rpartition("/")
-        if not is_component(last):
+        above, slash, last = relative.rpartition("/")
+        if not is_component(last) or (slash and not above):
             raise RefusedName(f"{shown(relative)} is no name for a directory here")
         descriptor = self._step(self._directory(above), last, relative)
         self._open[relative] = descriptor
