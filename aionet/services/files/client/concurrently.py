@@ -104,7 +104,7 @@ class Pipeline(Generic[K]):
         self._post = post
         self._take = take
         self._refused = refused
-        self._ahead = ahead
+        self._ahead = self._window = ahead
         self._most = most
         self._weight = weight
         self._patience = patience
@@ -123,12 +123,14 @@ class Pipeline(Generic[K]):
                     await self._run_on(channel, waiting, asked)
             except (ConnectError, TransferError) as exc:
                 waiting.extendleft(reversed(asked))
+                # A connection that breaks often must not carry more than it can answer before it breaks again.
+                self._window = max(1, self._window // 4)
                 await self._remote.pause(self._backoff, exc)
 
     async def _run_on(self, channel: Channel, waiting: deque[K], asked: deque[K]) -> None:
         under_way = 0
         while waiting or asked:
-            while waiting and len(asked) < self._ahead and under_way < self._most:
+            while waiting and len(asked) < self._window and under_way < self._most:
                 key = waiting.popleft()
                 asked.append(key)
                 under_way += self._weight(key)
@@ -143,3 +145,5 @@ class Pipeline(Generic[K]):
             asked.popleft()
             under_way -= self._weight(key)
             self._backoff.progressed()
+            if self._window < self._ahead:
+                self._window += 1

@@ -99,13 +99,13 @@ class Channel:
         return message
 
     async def ask(self, request: Request) -> Reply:
-        """Send a request and take its answer, or the first part of it.
+        """Send a request and take its answer: the last part of it, without its body.
 
         Raises:
             EncodeError, TransferError: as :meth:`post` and :meth:`reply`.
         """
         self.post(request)
-        return await self.reply()
+        return await self.last()
 
     async def piece(self) -> bytes:
         """The next bytes of a body that is not complete."""
@@ -139,6 +139,14 @@ class Channel:
         """Read past a body."""
         while size:
             size -= len(await self.piece())
+
+    async def last(self) -> Reply:
+        """The last part of the next answer; what is in the others, and all bodies, is read past."""
+        while True:
+            reply = await self.reply()
+            await self.skip(reply.size)
+            if not reply.more:
+                return reply
 
     async def parts(self) -> AsyncIterator[tuple[Reply, bytes]]:
         """The next answer, part by part, each with its whole body."""
@@ -291,8 +299,7 @@ class Remote:
         channel.post(Request("HELLO"))
         if self._token is not None:
             channel.post(Request("AUTH", self._token))
-        reply = await channel.reply()
-        await channel.body(reply.size)
+        reply = await channel.last()
         if reply.facts.get("protocol") != "aionet-files" or reply.facts.get("version") != VERSION:
             raise make_error(Code.BAD_REPLY, f"{self.endpoint.location} speaks another protocol, or another version")
         self.writable = reply.facts.get("write") == "1"
@@ -335,14 +342,8 @@ class Remote:
                 await self.pause(backoff, exc)
 
     async def ask(self, request: Request, *, patience: float = 0.0) -> Reply:
-        """The answer to a request that can be repeated, and has none but a header line."""
-
-        async def once(channel: Channel) -> Reply:
-            reply = await channel.ask(request)
-            await channel.body(reply.size)
-            return reply
-
-        return await self.call(once, patience=patience)
+        """The answer to a request that can be repeated: its last part, without its body."""
+        return await self.call(lambda channel: channel.ask(request), patience=patience)
 
 
 Source = Remote | Endpoint | str

@@ -34,8 +34,7 @@ async def verify(remote: Remote, items: Iterable[Item], disk: Disk, progress: Pr
         channel.post(Request("HASH", item.name, {"chunks": "0"}))
 
     async def take(channel: Channel, item: Item) -> None:
-        reply = await channel.reply()
-        await channel.skip(reply.size)
+        reply = await channel.last()
         try:
             digest, size, mtime_ns = await disk.run(_digest, item.path)
             if digest != reply.facts.get("digest"):
