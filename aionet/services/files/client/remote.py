@@ -98,6 +98,24 @@ class Channel:
             self._due -= 1
         return message
 
+    async def outcome(self) -> Reply | TransferError:
+        """As :meth:`reply`, but a refusal is a value: so that what was posted behind it can be taken as well."""
+        try:
+            return await self.reply()
+        except TransferError as exc:
+            if not exc.remote:
+                raise
+            return exc
+
+    async def settle(self) -> Reply | TransferError:
+        """As :meth:`last`, but a refusal is a value."""
+        try:
+            return await self.last()
+        except TransferError as exc:
+            if not exc.remote:
+                raise
+            return exc
+
     async def ask(self, request: Request) -> Reply:
         """Send a request and take its answer: the last part of it, without its body.
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from aionet.errors import AionetError
-
 from ..disk import Disk
-from ..errors import Code, TransferError
+from ..errors import Code, Mismatch, TransferError
 from ..wire import Reply, Request
 from .concurrently import Background, Pipeline
 from .landing import Landing
@@ -35,7 +34,18 @@ _GROUP: Final = 128
 _GROUP_BYTES: Final = 4 * 1024 * 1024
 """Files, and their bytes, that are stored together: some ten milliseconds of a thread, two descriptors for each."""
 
-_Arrived = tuple[Item, Reply, bytes]
+_WITH_DIGEST: Final = 64 * 1024
+"""Bytes up to which our server says the digest with the content; of larger ones it is asked for beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A file in memory, and what the server said of it."""
+
+    item: Item
+    data: bytes
+    digest: str
+    mtime_ns: int
 
 
 async def fetch_small(
@@ -75,15 +85,27 @@ class _SmallFetch:
 
     async def _post(self, channel: Channel, item: Item) -> None:
         channel.post(Request("GET", item.name))
+        if item.size > _WITH_DIGEST:
+            channel.post(Request("HASH", item.name, {"chunks": "0"}))
 
     async def _take(self, channel: Channel, item: Item) -> None:
-        reply = await channel.reply()
-        if reply.size > SMALL or "digest" not in reply.facts:
-            await channel.skip(reply.size)
+        reply = await channel.outcome()
+        data = b""
+        if isinstance(reply, Reply):
+            if reply.size <= SMALL:
+                data = await channel.body(reply.size)
+            await channel.skip(reply.size - len(data))
+        told = reply if item.size <= _WITH_DIGEST else await channel.settle()
+        for refusal in (reply, told):
+            if isinstance(refusal, TransferError):
+                raise refusal
+        assert isinstance(reply, Reply)
+        assert isinstance(told, Reply)
+        digest = told.facts.get("digest")
+        if digest is None or len(data) != reply.size or told.facts.get("tag") != reply.facts.get("tag"):
             self._later.append(item)
             return
-        data = await channel.body(reply.size)
-        self._group.append((item, reply, data))
+        self._group.append(_Arrived(item, data, digest, time_of(reply)))
         self._gathered += len(data)
         if len(self._group) >= _GROUP or self._gathered >= _GROUP_BYTES:
             await self._store()
@@ -97,46 +119,46 @@ class _SmallFetch:
             await self._storing.start(partial(self._store_group, group))
 
     async def _store_group(self, group: list[_Arrived]) -> None:
-        failures, damaged = await self._disk.run(_store, self._landing, group)
+        failures = await self._disk.run(_store, self._landing, group)
         stored = size = 0
-        for item, reply, data in group:
-            if item.relative in failures:
-                self._results.failed(item.name, item.path, failures[item.relative])
-            elif item.relative in damaged:
+        for arrived, failure in zip(group, failures, strict=True):
+            item = arrived.item
+            if failure is None:
+                self._results.done(item, arrived.digest, size=len(arrived.data), mtime_ns=arrived.mtime_ns)
+                stored += 1
+                size += len(arrived.data)
+            elif isinstance(failure, Mismatch):
                 self._later.append(item)
             else:
-                self._results.done(item, reply.facts["digest"], size=len(data), mtime_ns=time_of(reply))
-                stored += 1
-                size += len(data)
+                self._results.failed(item.name, item.path, failure)
         self._progress.finish(stored, size)
 
 
-def _store(landing: Landing, group: list[_Arrived]) -> tuple[dict[str, AionetError], set[str]]:
-    """In a thread: give each its name, all or none of them; what could not be, and what did not arrive as it was sent.
+def _store(landing: Landing, group: list[_Arrived]) -> list[TransferError | None]:
+    """In a thread: give each its name, all or none of them; say what could not be, or did not arrive as it was sent.
 
     Raises:
         TransferError: there is no space left.
     """
-    failures: dict[str, AionetError] = {}
-    damaged: set[str] = set()
+    failures: list[TransferError | None] = []
     parts: list[PartFile] = []
     whole: list[PartFile] = []
     try:
-        for item, reply, data in group:
-            if hashlib.sha256(data).hexdigest() != reply.facts["digest"]:
-                damaged.add(item.relative)
-                continue
+        for arrived in group:
             try:
-                parts.append(part := landing.part(item.relative))
-                part.fill(data)
-                part.set_time(time_of(reply))
+                if hashlib.sha256(arrived.data).hexdigest() != arrived.digest:
+                    raise Mismatch(f"{arrived.item.name} did not arrive as it was sent")
+                parts.append(part := landing.part(arrived.item.relative))
+                part.fill(arrived.data)
+                part.set_time(arrived.mtime_ns)
                 whole.append(part)
+                failures.append(None)
             except TransferError as exc:
                 if exc.code == Code.NO_SPACE:
                     raise
-                failures[item.relative] = exc
+                failures.append(exc)
         finish_all(whole)
     finally:
         for part in parts:
             part.close()
-    return failures, damaged
+    return failures

@@ -87,14 +87,9 @@ class _SmallUpload:
         del self._read[item.name]
 
     async def _take_answers(self, channel: Channel, item: Item, found: _Read) -> None:
-        refusal: TransferError | None = None
-        for _ in range(2):
-            try:
-                await channel.reply()
-            except TransferError as exc:
-                if not exc.remote:
-                    raise
-                refusal = refusal or exc  # the COMMIT of what was not taken cannot succeed
+        outcomes = [await channel.settle(), await channel.settle()]
+        # The first of them: the COMMIT of what was not taken cannot succeed.
+        refusal = next((outcome for outcome in outcomes if isinstance(outcome, TransferError)), None)
         if isinstance(refusal, Mismatch):
             self._later.append(item)
         elif refusal is not None:
