@@ -48,3 +48,12 @@ def content_of(root: Path) -> dict[str, bytes | None]:
             path = Path(directory, name)
             found[os.path.relpath(path, root)] = path.read_bytes()
     return found
+
+
+def overwrite(path: Path, at: int, data: bytes) -> None:
+    """Change some bytes of a file."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.pwrite(descriptor, data, at)
+    finally:
+        os.close(descriptor)
