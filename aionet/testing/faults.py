@@ -37,7 +37,7 @@ class FaultKind(enum.Enum):
     """What happens to a connection."""
 
     CUT = "cut"
-    """Both sides see an orderly end (FIN), after all the bytes that passed."""
+    """Both sides see an orderly end (FIN), after all the bytes that passed. What they still send is thrown away."""
 
     RESET = "reset"
     """Both sides see a reset (RST). Bytes that passed may be lost on their way, as in a real reset."""
@@ -153,67 +153,60 @@ class _Relay:
     ) -> None:
         self._proxy = proxy
         self._fault = fault
-        self._left = math.inf if fault is None else fault.after  # bytes until it happens
+        self._left = 0 if fault is None else fault.after  # bytes until it happens
         self._ends = (client, server)
-        self._broken = False
+        self._happened = False
 
     async def pump(self, source: Connection[bytes], sink: Connection[bytes], direction: Direction) -> None:
         """Carry bytes until the source ends, or the fault has happened."""
         try:
-            if self._left == 0:
-                await self._happen()
+            if self._fault is not None and not self._left and not self._happened:
+                await self._happen(self._fault)
             async for chunk in source:
                 await self._carry(chunk, sink, direction)
             await sink.send_eof()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            if not self._broken:  # one end broke by itself: so does the other
-                for conn in self._ends:
-                    conn.abort()
+            for conn in self._ends:  # one end broke: so does the other
+                conn.abort()
 
     async def _carry(self, chunk: bytes, sink: Connection[bytes], direction: Direction) -> None:
         fault = self._fault
-        counts = fault is not None and fault.direction in (direction, Direction.BOTH)
-        now = chunk[: int(self._left)] if counts and len(chunk) >= self._left else chunk
-        if counts:
-            self._left -= len(now)
-        if now:
-            self._proxy.passed += len(now)
-            if self._broken:
-                await self._pass_slowly(now, sink)
-            else:
-                await sink.send(now)
-        if counts and self._left == 0:
-            await self._happen()
-            if len(now) < len(chunk):  # only a throttled connection comes here
-                self._proxy.passed += len(chunk) - len(now)
-                await self._pass_slowly(chunk[len(now) :], sink)
-
-    async def _happen(self) -> None:
-        """The fault happens, once; returns only where the connection lives on."""
-        fault = self._fault
-        if fault is None:
+        if fault is None or (not self._happened and fault.direction not in (direction, Direction.BOTH)):
+            await self._pass(chunk, sink)
             return
-        if not self._broken:
-            self._broken = True
-            self._left = math.inf
-            self._proxy.happened += 1
+        now = chunk if self._happened else chunk[: self._left]
+        self._left -= len(now)
+        await self._pass(now, sink)
+        if not self._happened and self._left == 0:
+            await self._happen(fault)
+            await self._pass(chunk[len(now) :], sink)
+
+    async def _pass(self, data: bytes, sink: Connection[bytes]) -> None:
+        fault = self._fault
+        if not data or (self._happened and fault is not None and fault.kind is FaultKind.CUT):
+            return
+        self._proxy.passed += len(data)
+        if not self._happened or fault is None:
+            await sink.send(data)
+            return
+        step = max(1, fault.rate // 10)  # a tenth of a second at a time: the peer shall see a stream, not lumps
+        for start in range(0, len(data), step):
+            piece = data[start : start + step]
+            await anyio.sleep(len(piece) / fault.rate)
+            await sink.send(piece)
+
+    async def _happen(self, fault: Fault) -> None:
+        """The fault happens; returns where the connections live on, if only to be read to their ends."""
+        self._happened = True
+        self._proxy.happened += 1
         if fault.kind is FaultKind.STALL:
             for conn in self._ends:
                 conn.pause_reading()
             await anyio.sleep_forever()
-        elif fault.kind is not FaultKind.THROTTLE:
-            for conn in self._ends:
-                if fault.kind is FaultKind.CUT:
-                    conn.close()
-                else:
-                    conn.abort()
+        for conn in self._ends:
+            if fault.kind is FaultKind.CUT:
+                await conn.send_eof()
+            elif fault.kind is FaultKind.RESET:
+                conn.abort()
+        if fault.kind is FaultKind.RESET:
             raise anyio.ClosedResourceError
-
-    async def _pass_slowly(self, data: bytes, sink: Connection[bytes]) -> None:
-        """Tenths of a second at a time, if it is throttled: the peer shall see a stream, not lumps."""
-        assert self._fault is not None
-        step = max(1, self._fault.rate // 10)
-        for start in range(0, len(data), step):
-            piece = data[start : start + step]
-            await anyio.sleep(len(piece) / self._fault.rate)
-            await sink.send(piece)

@@ -31,6 +31,9 @@ _MANY: Final = 16
 _WRITE_BEHIND: Final = 32 * 1024 * 1024
 """Bytes after which the system is asked to begin bringing them to the disk: little is left for the fsync in the end."""
 
+_BLOCK: Final = 4096
+"""Bytes in which file systems have holes; of those with larger blocks some holes are filled, and nothing else."""
+
 _LONGEST: Final = 255
 """Bytes of a name (NAME_MAX)."""
 
@@ -133,13 +136,7 @@ class PartFile(HashedFile):
         """
         with self._errors():
             for chunk in chunks:
-                if not self._leaves_hole(offset, chunk):
-                    rest = memoryview(chunk)
-                    at = offset
-                    while rest:
-                        count = os.pwrite(self._fd, rest, at)
-                        at += count
-                        rest = rest[count:]
+                self._write_all(offset, chunk if chunk[0] or chunk[-1] else self._without_hole(offset, chunk))
                 self.take_in(offset, chunk)
                 offset += len(chunk)
         self._written += sum(map(len, chunks))
@@ -156,14 +153,27 @@ class PartFile(HashedFile):
         if self.resumed:
             self.resize(0)
         with self._errors():
-            if data and os.pwrite(self._fd, data, 0) < len(data):
-                os.pwrite(self._fd, data, 0)  # only a full disk writes less, and it says so when asked again
+            self._write_all(0, data)
 
-    def _leaves_hole(self, offset: int, chunk: bytes) -> bool:
-        """Whether these are zeros where the file has a hole: a sparse file stays one."""
-        if chunk[0] or chunk[-1] or chunk != bytes(len(chunk)):
-            return False
-        return self.next_data(offset) >= offset + len(chunk)
+    def _write_all(self, offset: int, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            count = os.pwrite(self._fd, rest, offset)
+            offset += count
+            rest = rest[count:]
+
+    def _without_hole(self, offset: int, chunk: bytes) -> bytes:
+        """As much of a chunk as has to be written: zeros in a hole need not, so that a sparse file stays one.
+
+        A chunk may begin inside a block that is no hole.
+        """
+        if chunk != bytes(len(chunk)):
+            return chunk
+        end = offset + len(chunk)
+        for start in (offset, min(offset + -offset % _BLOCK, end)):
+            if self.next_data(start) >= end:
+                return chunk[: start - offset]
+        return chunk
 
     def next_data(self, offset: int) -> int:
         """Where the first bytes from ``offset`` on are that are no hole; the size of the file if there are none."""

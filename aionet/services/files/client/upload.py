@@ -102,7 +102,7 @@ class _Upload:
         self._patience = remote.patience(original.size)
 
     async def run(self) -> str:
-        received = await self._remote.call(self._ask_received)
+        received = await self._remote.call(self._ask_received, patience=self._patience)
         if received:
             await self._prove()
         for round_ in range(_ROUNDS):

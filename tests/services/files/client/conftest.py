@@ -1,10 +1,11 @@
-"""Nobody waits for a back-off."""
+"""Back-offs are short, and directories are empty."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import anyio
 import pytest
 
 from aionet.services.files.client.retry import Backoff
@@ -12,11 +13,12 @@ from aionet.services.files.client.retry import Backoff
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that were made between attempts; none of them is waited for."""
+    """The pauses that were made between attempts; a hundredth of each is waited for."""
     made: list[float] = []
 
     async def pause(self: Backoff, exc: Exception) -> None:
         made.append(self.next_pause(exc))
+        await anyio.sleep(made[-1] / 100)
 
     monkeypatch.setattr(Backoff, "pause", pause)
     return made

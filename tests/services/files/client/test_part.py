@@ -84,11 +84,13 @@ def test_zeros_leave_a_hole_where_one_is(open_part: OpenPart, tmp_path: Path) ->
     part = open_part("file")
     part.resize(64 * MIB)
     part.write(0, [b"x" * 4096])
-    for offset in range(MIB, 64 * MIB, MIB):
-        part.write(offset, [bytes(MIB)])
+    part.write(MIB, [b"y", bytes(MIB - 1)])
+    for offset in range(2 * MIB, 64 * MIB, MIB):
+        part.write(offset, [bytes(MIB - 5000), bytes(5000)])
     assert os.fstat(part.fileno()).st_blocks * 512 < MIB
     assert part.next_data(0) == 0
-    assert part.next_data(MIB) == 64 * MIB
+    assert part.next_data(MIB) == MIB
+    assert part.next_data(MIB + 8192) == 64 * MIB
     part.write(0, [bytes(4096)])  # over what is there they are written
     assert part.read(0, 10) == bytes(10)
     finish_all([part])
