@@ -1,357 +1,403 @@
+"""What users call, against the server: one file, trees up and down, cut and compared."""
+
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import os
+import random
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 
-from aionet import Router, Server, connect
-from aionet.codecs import RawCodec
-from aionet.errors import ConfigError, ConnectError, EncodeError
-from aionet.services.files.client import fetch, list_directory
+from aionet import Router, Server
+from aionet.errors import ConnectError
+from aionet.services.files import Remote, fetch, fetch_tree, list_directory, list_tree, upload, upload_tree
+from aionet.services.files.client.part import part_name
+from aionet.services.files.client.progress import Progress
+from aionet.services.files.client.results import Failed, Transferred
 from aionet.services.files.errors import (
-    BadRequest,
-    Interrupted,
+    AccessDenied,
+    Code,
+    Mismatch,
     NotADirectory,
-    NotAFile,
     NotFound,
     RefusedName,
     TransferError,
 )
 from aionet.services.files.handler import Files
-from aionet.services.files.paths import Directory
-from aionet.services.files.reading import ENTRIES_PER_PART
-from aionet.services.files.wire import ReplyCodec
+from aionet.testing import Direction, Fault, FaultKind, FaultProxy
 
-from ...conftest import TLSFiles
-from .conftest import Tree
-from .serving import serve
+from ....conftest import TLSFiles
+from ....tools import in_soak
+from ..serving import serve
+from .conftest import content_of, overwrite
+from .scripted import ok, scripted
 
 MIB = 1024 * 1024
+MANY = 10_000 if in_soak() else 500
+LARGE = (5 * 1024 if in_soak() else 40) * MIB
 
 
-@pytest.fixture
-def landing(tmp_path: Path) -> Path:
-    path = tmp_path / "landing"
-    path.mkdir()
-    return path
+def make_tree(root: Path) -> None:
+    """Many small files, one large one with a hole, empty ones, odd names."""
+    draw = random.Random(4)
+    for number in range(MANY):
+        directory = root / f"d{number % 20}"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"{number}").write_bytes(draw.randbytes(4096))
+    (root / "large").touch()
+    os.truncate(root / "large", LARGE)
+    for at in range(0, LARGE, LARGE // 5):
+        overwrite(root / "large", at, draw.randbytes(2 * MIB + 17))
+    (root / "medium").write_bytes(draw.randbytes(300_000))
+    (root / "empty").touch()
+    (root / "nothing in it" / "ä").mkdir(parents=True)
+    (root / "nothing in it" / " with ; and\\ = 100%").write_bytes(b"odd")
+    os.utime(root / "empty", ns=(5, 1_000_000_000_123_456_789))
 
 
-@contextlib.asynccontextmanager
-async def hostile(*answers: bytes, stay: bool = False) -> AsyncIterator[str]:
-    """A server that answers whatever it is asked with these bytes, then closes, or stays and says no more."""
-    done = asyncio.Event()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        for data in answers:
-            writer.write(data)
-            with contextlib.suppress(ConnectionError):
-                await writer.drain()
-        if stay:
-            await done.wait()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    try:
-        yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        done.set()
-        server.close()
-
-
-async def test_a_file_arrives_with_its_hash(tree: Tree, landing: Path) -> None:
-    async with serve(tree.root) as served:
-        fetched = await fetch(served.endpoint, "sub/inner.txt", landing)
-    assert fetched.path == landing / "inner.txt"
-    assert fetched.path.read_bytes() == b"inner"
-    assert fetched.size == 5
-    assert fetched.sha256 == hashlib.sha256(b"inner").hexdigest()
-    assert fetched.mtime_ns == (tree.root / "sub" / "inner.txt").stat().st_mtime_ns
-    assert os.listdir(landing) == ["inner.txt"]
-
-
-@pytest.mark.parametrize("size", [0, 1, MIB, 5 * MIB + 3])
-async def test_files_of_all_sizes(tree: Tree, landing: Path, size: int) -> None:
-    content = os.urandom(size)
-    (tree.root / "content").write_bytes(content)
-    told: list[tuple[int, int]] = []
-    async with serve(tree.root) as served:
-        fetched = await fetch(
-            str(served.endpoint), "content", landing / "copy", progress=lambda done, total: told.append((done, total))
-        )
-    assert (landing / "copy").read_bytes() == content
-    assert fetched.sha256 == hashlib.sha256(content).hexdigest()
-    assert told[0] == (0, size)
-    assert told[-1] == (size, size)
-    assert told == sorted(told)
-
-
-async def test_several_on_one_connection(tree: Tree, landing: Path) -> None:
-    async with serve(tree.root) as served, connect(served.endpoint, codec=ReplyCodec()) as conn:
-        for number in range(20):
-            await fetch(conn, "hello.txt", landing / f"{number}")
-            with pytest.raises(NotFound) as caught:
-                await fetch(conn, "nothing", landing / "nothing")
-            assert caught.value.remote
-            assert len((await list_directory(conn, "sub/deep")).entries) == 1
-        assert not conn.closing
-    assert len(os.listdir(landing)) == 20
-
-
-async def test_a_listing(tree: Tree) -> None:
-    with Directory(tree.root, follow_links=False) as directory:
-        async with serve(Files(directory)) as served:
-            listing = await list_directory(served.endpoint)
-    assert [entry.name for entry in listing.entries] == sorted(
-        ["hello.txt", "empty", "with space.txt", "back\\slash", "hard", "sub"]
-    )
-    assert listing.left_out == 11
-
-
-async def test_a_large_listing(tmp_path: Path) -> None:
-    names = [f"{number:05}" for number in range(2 * ENTRIES_PER_PART + 5)]
-    for name in names:
-        (tmp_path / name).touch()
-    async with serve(tmp_path) as served:
-        listing = await list_directory(served.endpoint)
-    assert [entry.name for entry in listing.entries] == names
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("nothing", NotFound),
-        ("sub", NotAFile),
-        ("../outside/secret", RefusedName),
-        (".hidden", RefusedName),
-        ("link-outside", RefusedName),
-    ],
-)
-async def test_what_the_server_refuses(tree: Tree, landing: Path, name: str, kind: type[TransferError]) -> None:
-    (landing / "copy").write_bytes(b"old")
-    async with serve(tree.root) as served:
-        with pytest.raises(kind) as caught:
-            await fetch(served.endpoint, name, landing / "copy")
-    assert caught.value.remote
-    assert os.listdir(landing) == ["copy"]
-    assert (landing / "copy").read_bytes() == b"old"
-
-
-async def test_listing_a_file(tree: Tree) -> None:
-    async with serve(tree.root) as served:
-        with pytest.raises(NotADirectory):
-            await list_directory(served.endpoint, "hello.txt")
-
-
-@pytest.mark.parametrize("name", ["..", "a/..", ".profile", "-rf", "a\\b", ""])
-async def test_a_strange_name_needs_a_destination(name: str) -> None:
-    with pytest.raises(RefusedName) as caught:
-        await fetch("tcp://127.0.0.1:1", name)
-    assert not caught.value.remote
-    assert caught.value.hint is not None
-
-
-async def test_a_name_that_no_request_can_carry(tree: Tree, landing: Path) -> None:
-    async with serve(tree.root) as served, connect(served.endpoint, codec=ReplyCodec()) as conn:
-        with pytest.raises(EncodeError, match="control character"):
-            await fetch(conn, "a\nGET hello.txt", landing / "copy")
-        assert not conn.closing
-    assert os.listdir(landing) == []
-
-
-async def test_a_destination_that_cannot_be(tree: Tree, landing: Path) -> None:
-    (landing / "link").symlink_to("x")
-    async with serve(tree.root) as served:
-        with pytest.raises(NotFound):
-            await fetch(served.endpoint, "hello.txt", landing / "nowhere" / "copy")
-        with pytest.raises(NotAFile):
-            await fetch(served.endpoint, "hello.txt", landing / "link")
-    assert os.listdir(landing) == ["link"]
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind", "code"),
-    [
-        (b"", Interrupted, "INTERRUPTED"),
-        (b"OK", Interrupted, "INTERRUPTED"),
-        (b"OK 10\n", Interrupted, "INTERRUPTED"),
-        (b"OK 10\n123456789", Interrupted, "INTERRUPTED"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", TransferError, "BAD_REPLY"),
-        (b"OK -1\n", TransferError, "BAD_REPLY"),
-        (b"OK \0\n", TransferError, "BAD_REPLY"),
-        (b"x" * 20_000, TransferError, "BAD_REPLY"),
-        (b"ERR QUOTA \xe2\x80\xaeslow down\n", TransferError, "QUOTA"),
-        (b"ERR BAD_REQUEST no\n", BadRequest, "BAD_REQUEST"),
-    ],
-)
-async def test_a_bad_server_leaves_nothing_behind(
-    landing: Path, answer: bytes, kind: type[TransferError], code: str
-) -> None:
-    (landing / "copy").write_bytes(b"old")
-    async with hostile(answer) as endpoint:
-        with pytest.raises(kind) as caught:
-            await fetch(endpoint, "file", landing / "copy")
-        assert caught.value.code == code
-        assert str(caught.value).isprintable()
-        with pytest.raises(kind):
-            await list_directory(endpoint)
-    assert os.listdir(landing) == ["copy"]
-    assert (landing / "copy").read_bytes() == b"old"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"file 1 ../../.bashrc\n", b"file 1 a\x1b[2J\n", b"file 1 a", b"nonsense\n", b"file 1 \xff\n", b"dir 0 /\n"],
-)
-async def test_a_hostile_listing(body: bytes) -> None:
-    async with hostile(b"OK %d\n%b" % (len(body), body)) as endpoint:
-        with pytest.raises(TransferError) as caught:
-            await list_directory(endpoint)
-    assert caught.value.code == "BAD_REPLY"
-
-
-async def test_a_listing_that_is_announced_too_large() -> None:
-    async with hostile(b"OK 999999999999\n", stay=True) as endpoint:
-        with pytest.raises(TransferError) as caught:
-            await list_directory(endpoint)
-    assert caught.value.code == "TOO_LARGE"
-
-
-async def test_a_broken_transfer_ends_the_callers_connection(landing: Path) -> None:
-    async with hostile(b"OK 10\nhello") as endpoint, connect(endpoint, codec=ReplyCodec()) as conn:
-        with pytest.raises(Interrupted):
-            await fetch(conn, "file", landing / "copy")
-        assert conn.closing
-    assert os.listdir(landing) == []
-
-
-async def test_nobody_listens(landing: Path) -> None:
-    with pytest.raises(ConnectError):
-        await fetch("tcp://127.0.0.1:1", "file", landing / "copy")
-    assert os.listdir(landing) == []
-
-
-async def test_a_connection_of_another_protocol(tree: Tree, landing: Path) -> None:
-    async with serve(tree.root) as served, connect(served.endpoint, codec=RawCodec()) as conn:
-        with pytest.raises(ConfigError, match="does not speak"):
-            await fetch(conn, "hello.txt", landing / "copy")  # type: ignore[arg-type]
-    assert os.listdir(landing) == []
-
-
-async def test_a_full_disk_says_so_and_leaves_nothing(
-    tree: Tree, landing: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tree.root / "content").write_bytes(bytes(5 * MIB))
-    write = os.write
-    written = 0
-
-    def filling(descriptor: int, data: memoryview) -> int:
-        nonlocal written
-        written += len(data)
-        if written > 2 * MIB:
-            raise OSError(28, "No space left on device")
-        return write(descriptor, data)
-
-    async with serve(tree.root) as served:
-        with monkeypatch.context() as patch:
-            patch.setattr("aionet.services.files.part.os.write", filling)
-            with pytest.raises(TransferError, match="no space left") as caught:
-                await fetch(served.endpoint, "content", landing / "copy")
-        assert caught.value.code == "NO_SPACE"
-        assert not caught.value.remote
-        assert os.listdir(landing) == []
-        await fetch(served.endpoint, "content", landing / "copy")  # and the server serves on
-        assert served.failures == []
-
-
-async def cancel_at(received: int, endpoint: str, target: Path, *, natively: bool) -> None:
-    """Fetch, and be cancelled when so many bytes have come."""
-    reached = asyncio.Event()
-
-    def watch(done: int, total: int) -> None:
-        if done >= received:
-            reached.set()
-
-    if natively:  # as Ctrl+C does to the main task
-        task = asyncio.ensure_future(fetch(endpoint, "file", target, progress=watch))
-        await reached.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+def assert_equal(one: Path, other: Path) -> None:
+    """The same files and directories, bytes and times."""
+    if LARGE > 100 * MIB:
+        subprocess.run(["diff", "-r", one, other], check=True)
     else:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(lambda: fetch(endpoint, "file", target, progress=watch))
-            await reached.wait()
-            tasks.cancel_scope.cancel()
+        assert content_of(one) == content_of(other)
+    for path in one.rglob("*"):
+        if path.is_file():
+            assert path.stat().st_mtime_ns == (other / path.relative_to(one)).stat().st_mtime_ns
 
 
-@pytest.mark.parametrize("natively", [True, False])
-@pytest.mark.parametrize("received", [0, 10, 3 * MIB])
-async def test_cancelled_in_the_middle_nothing_is_left(landing: Path, received: int, natively: bool) -> None:
-    async with hostile(b"OK %d\n" % (5 * MIB), bytes(received), stay=True) as endpoint:
-        await cancel_at(received, endpoint, landing / "copy", natively=natively)
-        assert os.listdir(landing) == []
+@pytest.mark.timeout(600)
+async def test_a_tree_goes_up_and_comes_back_through_twenty_cuts(
+    served_root: Path, tmp_path: Path, pauses: list[float]
+) -> None:
+    source, back = tmp_path / "source", tmp_path / "back"
+    make_tree(source)
+    draw = random.Random(5)
+    proxies: list[FaultProxy] = []
+
+    def faults() -> Iterator[Fault]:
+        while proxies[-1].happened < 20:
+            kind = draw.choice([FaultKind.CUT, FaultKind.RESET])
+            yield Fault(kind, after=draw.randrange(500, LARGE // 40))
+
+    async with serve(Files(served_root, writable=True)) as served:
+        proxies.append(FaultProxy(served.endpoint, faults()))
+        async with proxies[-1] as proxy, Remote(proxy.endpoint, retries=10) as remote:
+            sent = await upload_tree(remote, source)
+            assert (sent.failures, len(sent.files)) == ((), MANY + 4)
+            assert proxy.happened >= 20
+        assert_equal(source, served_root / "source")
+        proxies.append(FaultProxy(served.endpoint, faults()))
+        async with proxies[-1] as proxy, Remote(proxy.endpoint, retries=10) as remote:
+            got = await fetch_tree(remote, "source", back)
+            assert (got.failures, len(got.files)) == ((), MANY + 4)
+            assert proxy.happened >= 20
+    assert_equal(source, back)
+    assert {file.name: file.sha256 for file in got.files} == {file.name: file.sha256 for file in sent.files}
 
 
-async def test_a_progress_that_raises_leaves_nothing(tree: Tree, landing: Path) -> None:
-    def broken(done: int, total: int) -> None:
-        raise RuntimeError("no terminal")
+async def test_what_is_there_is_left_alone(served_root: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    for name in ("a", "b", "deep/c"):
+        (source / name).write_bytes(name.encode())
+    async with serve(Files(served_root, writable=True)) as served, Remote(served.endpoint) as remote:
+        for expected in (False, True):
+            sent = await upload_tree(remote, source)
+            got = await fetch_tree(remote, "source", f"{tmp_path}/back/")
+            assert [file.unchanged for file in (*sent.files, *got.files)] == [expected] * 6
+        (source / "a").write_bytes(b"A")
+        sent = await upload_tree(remote, source)
+        assert [file.name for file in sent.files if not file.unchanged] == ["source/a"]
+        got = await fetch_tree(remote, "source", f"{tmp_path}/back/")
+        assert [file.path for file in got.files if not file.unchanged] == [tmp_path / "back" / "source" / "a"]
+        sent = await upload_tree(remote, source, again=True)
+        got = await fetch_tree(remote, "source", f"{tmp_path}/back/", again=True)
+        assert not any(file.unchanged for file in (*sent.files, *got.files))
 
-    async with serve(tree.root) as served:
-        with pytest.raises(RuntimeError, match="no terminal"):
-            await fetch(served.endpoint, "hello.txt", landing / "copy", progress=broken)
-    assert os.listdir(landing) == []
+
+async def test_two_trees_are_compared_by_hash(served_root: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("same", "differs", "lacks", "lacks there"):
+        (source / name).write_bytes(name.encode())
+    (source / "large").write_bytes(bytes(2 * MIB))
+    files = Files(served_root, writable=True)
+    async with serve(files) as served, FaultProxy(served.endpoint) as proxy, Remote(proxy.endpoint) as remote:
+        await upload_tree(remote, source)
+        found = (source / "differs").stat()
+        (source / "differs").write_bytes(b"DIFFERS")
+        os.utime(source / "differs", ns=(found.st_atime_ns, found.st_mtime_ns))
+        (source / "lacks").unlink()
+        (served_root / "source" / "lacks there").unlink()
+        before = proxy.passed
+        down = await fetch_tree(remote, "source", source.parent, verify=True)
+        up = await upload_tree(remote, source, verify=True)
+        assert proxy.passed - before < 10_000
+    for result in (down, up):
+        assert sorted(file.path.name for file in result.files) == ["large", "same"]
+    assert all(file.sha256 for file in (*down.files, *up.files))
+    assert sorted((failure.name, type(failure.error)) for failure in down.failures) == [
+        ("source/differs", Mismatch),
+        ("source/lacks", NotFound),
+    ]
+    assert sorted((failure.name, type(failure.error)) for failure in up.failures) == [
+        ("source/differs", Mismatch),
+        ("source/lacks there", NotFound),
+    ]
+    assert not (source / "lacks").exists()
 
 
-async def test_over_tls(tree: Tree, landing: Path, tls_files: TLSFiles) -> None:
-    content = os.urandom(3 * MIB + 1)
-    (tree.root / "content").write_bytes(content)
+async def test_one_that_fails_does_not_stop_the_others(served_root: Path, landing: Path) -> None:
+    for name in ("a", "b", "c", "large"):
+        (served_root / name).write_bytes(name.encode() * (MIB if name == "large" else 1))
+    (landing / "b").mkdir()
+    (landing / "large").symlink_to("elsewhere")
+    told: list[Transferred | Failed] = []
+    async with serve(served_root) as served:
+        found = await fetch_tree(served.endpoint, ["a", "b", "c", "large"], landing, on_file=told.append)
+    assert [file.name for file in found.files] == ["a", "c"]
+    assert [(failure.name, failure.error.__class__.__name__) for failure in found.failures] == [
+        ("b", "NotAFile"),
+        ("large", "NotAFile"),
+    ]
+    assert sorted(each.name for each in told) == ["a", "b", "c", "large"]
+
+
+async def test_uploads_that_are_refused_do_not_stop_the_others(served_root: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / ".git").mkdir(parents=True)
+    (source / ".git" / "config").write_bytes(b"x")
+    (source / ".hidden").write_bytes(b"x")
+    (source / "a.txt").write_bytes(b"x")
+    (source / "b.exe").write_bytes(b"x")
+    (source / "big.txt").write_bytes(bytes(3 * MIB))
+    (source / "gone.txt").write_bytes(b"x")
+    files = Files(served_root, writable=True, name_pattern=r"source(/[^/]+\.txt)?|source/\.git", max_file=2 * MIB)
+
+    def remove(progress: Progress) -> None:
+        (source / "gone.txt").unlink(missing_ok=True)
+
+    async with serve(files) as served:
+        found = await upload_tree(served.endpoint, source, progress=remove)
+    assert [file.name for file in found.files] == ["source/a.txt"]
+    assert sorted((failure.name, failure.error.__class__.__name__) for failure in found.failures) == [
+        ("source/.git", "RefusedName"),
+        ("source/.hidden", "TransferError"),
+        ("source/b.exe", "TransferError"),
+        ("source/big.txt", "TransferError"),
+        ("source/gone.txt", "NotFound"),
+    ]
+
+
+async def test_a_server_that_takes_nothing_says_so_once_a_directory(served_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "source" / "deep").mkdir(parents=True)
+    for name in ("a", "deep/b"):
+        (tmp_path / "source" / name).write_bytes(b"x")
+    async with serve(served_root) as served:
+        found = await upload_tree(served.endpoint, tmp_path / "source")
+    assert found.files == ()
+    assert [failure.name for failure in found.failures] == ["source"]
+
+
+async def test_hostile_trees_land_nowhere_else(tmp_path: Path, landing: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (landing / "tree").mkdir()
+    (landing / "tree" / "a").symlink_to(outside)
+    digest = hashlib.sha256(b"x").hexdigest()
+
+    def answer(line: str) -> bytes:
+        if line.startswith("STAT"):
+            return ok(kind="dir", size=0, mtime="0")
+        if line == "LIST tree":
+            return ok(b"dir 0;mtime=0 a\nfile 1;mtime=0;tag=t b\n", left_out=0)
+        if line == "LIST tree/a":
+            return ok(b"file 1;mtime=0;tag=t x\n", left_out=0)
+        return ok(b"x", offset=0, total=1, mtime="0", tag="t", digest=digest, checked=1)
+
+    async with scripted(answer) as server:
+        found = await fetch_tree(server.endpoint, "tree", landing)
+    assert [file.name for file in found.files] == ["tree/b"]
+    assert {type(failure.error) for failure in found.failures} == {NotADirectory}
+    assert os.listdir(outside) == []
+
+
+async def test_small_files_that_arrive_damaged_are_fetched_the_long_way(landing: Path) -> None:
+    digest = hashlib.sha256(b"hello").hexdigest()
+
+    def answer(line: str) -> bytes:
+        if line.startswith("STAT"):
+            return ok(kind="file", size=5, mtime="0", tag="t")
+        if line.startswith("HASH"):
+            return ok(total=5, tag="t", digest=digest)
+        body = b"HELLO" if line == "GET file" else b"hello"
+        return ok(body, offset=0, total=5, mtime="0", tag="t", digest=digest, checked=1)
+
+    async with scripted(answer) as server:
+        found = await fetch_tree(server.endpoint, "file", landing)
+        assert [line.partition(" ")[0] for line in server.lines] == [
+            *("STAT", "GET", "STAT", "GET;offset=0;length=5;tag=t", "HASH;chunks=0")
+        ]
+    assert (landing / "file").read_bytes() == b"hello"
+    assert found.files[0].sha256 == digest
+
+
+async def test_a_file_that_has_grown_since_it_was_listed(landing: Path) -> None:
+    data = os.urandom(3 * MIB)
+
+    def answer(line: str) -> bytes:
+        head = line.partition(" ")[0]
+        if head == "STAT":
+            size = 5 if not asked else len(data)
+            asked.append(line)
+            return ok(kind="file", size=size, mtime="0", tag="t")
+        if head.startswith("HASH"):
+            return ok(total=len(data), tag="t", digest=hashlib.sha256(data).hexdigest())
+        options = dict(pair.split("=") for pair in head.split(";")[1:])
+        start = int(options.get("offset", 0))
+        return ok(data[start : start + int(options.get("length", len(data)))], offset=start, total=len(data), tag="t")
+
+    asked: list[str] = []
+    async with scripted(answer) as server:
+        await fetch_tree(server.endpoint, "file", landing)
+    assert (landing / "file").read_bytes() == data
+
+
+async def test_no_space_here_ends_it_at_once(served_root: Path, landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(300):
+        (served_root / f"{number:03}").write_bytes(b"x")
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    async with serve(served_root) as served:
+        with monkeypatch.context() as patch:
+            patch.setattr("aionet.services.files.client.part.os.pwrite", full)
+            with pytest.raises(TransferError, match="no space left") as caught:
+                await fetch_tree(served.endpoint, ".", landing)
+            assert caught.value.code == Code.NO_SPACE
+        assert (await fetch_tree(served.endpoint, ".", landing)).failures == ()
+    assert len(os.listdir(landing)) == 300
+
+
+async def test_no_permission_here(served_root: Path, landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (served_root / "a").write_bytes(b"x")
+    open_file = os.open
+
+    def refusing(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == part_name("a"):
+            raise PermissionError(13, "Permission denied")
+        return open_file(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr("aionet.services.files.client.part.os.open", refusing)
+    async with serve(served_root) as served:
+        found = await fetch_tree(served.endpoint, "a", landing)
+    assert [type(failure.error) for failure in found.failures] == [AccessDenied]
+
+
+async def test_one_file_each_way(served_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = os.urandom(5 * MIB)
+    (tmp_path / "song.ogg").write_bytes(data)
+    seen: list[int] = []
+    async with serve(Files(served_root, writable=True)) as served:
+        sent = await upload(served.endpoint, "song.ogg", progress=lambda progress: seen.append(progress.done))
+        assert seen[-1] == len(data)
+        assert (sent.name, sent.path, sent.size) == ("song.ogg", Path("song.ogg"), len(data))
+        async with Remote(served.endpoint) as remote:
+            got = await fetch(remote, "song.ogg", "copy.ogg", parallel=2)
+            with pytest.raises(RefusedName):
+                await fetch(remote, "..")
+            with pytest.raises(NotFound):
+                await fetch(remote, "nothing")
+            with pytest.raises(NotFound, match="nowhere"):
+                await fetch(remote, "song.ogg", "nowhere/copy.ogg")
+            with pytest.raises(NotFound):
+                await upload(remote, "nothing")
+    assert (tmp_path / "copy.ogg").read_bytes() == data
+    assert got.sha256 == sent.sha256 == hashlib.sha256(data).hexdigest()
+    assert got.mtime_ns == sent.mtime_ns
+
+
+async def test_over_tls(served_root: Path, tmp_path: Path, tls_files: TLSFiles) -> None:
+    (served_root / "file").write_bytes(os.urandom(3 * MIB))
     router = Router()
-    router.add(f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}", Files(tree.root))
+    router.add(
+        f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}", Files(served_root, writable=True)
+    )
     async with Server(router) as server:
         endpoint = f"tls://127.0.0.1:{server.addresses[0].port}?ca={tls_files.ca}"
-        fetched = await fetch(endpoint, "content", landing)
-        assert fetched.sha256 == hashlib.sha256(content).hexdigest()
-        with pytest.raises(TransferError) as caught:  # a plain client on the port of TLS
-            await fetch(f"tcp://127.0.0.1:{server.addresses[0].port}", "content", landing / "other")
-        assert not caught.value.remote
-    assert os.listdir(landing) == ["content"]
+        await fetch(endpoint, "file", tmp_path / "copy", parallel=2)
+        await upload(endpoint, tmp_path / "copy", "back")
+    assert (served_root / "back").read_bytes() == (served_root / "file").read_bytes()
 
 
-INTERRUPTED = """
-import asyncio, sys
-from aionet.services.files import fetch
+async def test_listings(served_root: Path) -> None:
+    (served_root / "music").mkdir()
+    for name in ("one", "music/two", "music/.hidden"):
+        (served_root / name).write_bytes(b"x")
+    (served_root / "link").symlink_to("/etc/passwd")
+    async with serve(served_root) as served, Remote(served.endpoint) as remote:
 
-def tell(done, total):
-    print(done, flush=True)
+        async def names(name: str, *, recursive: bool = False) -> list[str]:
+            listing = await list_tree(remote, name, recursive=recursive)
+            return [entry.name for entry in listing.entries]
 
-try:
-    asyncio.run(fetch(sys.argv[1], "file", sys.argv[2], progress=tell))
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
-"""
+        assert await names("") == ["music", "one"]
+        assert await names("music/") == ["two"]
+        assert await names("one") == ["one"]
+        assert await names("*/t*") == ["music/two"]
+        assert await names("", recursive=True) == ["music", "music/two", "one"]
+        assert await names("*", recursive=True) == ["music", "music/two", "one"]
+        assert (await list_directory(remote)).left_out == 1
+        for wrong in ("nothing", "../x"):
+            with pytest.raises(TransferError):
+                await names(wrong)
 
 
-@pytest.mark.asyncio(loop_factories=["asyncio"])
-async def test_interrupted_at_the_keyboard_nothing_is_left(landing: Path) -> None:
-    async with hostile(b"OK %d\n" % (5 * MIB), bytes(3 * MIB), stay=True) as endpoint:
-        process = await asyncio.create_subprocess_exec(
-            *[sys.executable, "-c", INTERRUPTED, endpoint, str(landing / "copy")],
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        while await process.stdout.readline() != b"%d\n" % (3 * MIB):
-            pass
-        assert len(os.listdir(landing)) == 1
-        process.send_signal(signal.SIGINT)
-        out, _ = await process.communicate()
-    assert out == b"interrupted\n"
-    assert os.listdir(landing) == []
+async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    async with scripted(lambda line: ok()) as server:
+        pass
+    with pytest.raises(ConnectError):
+        await fetch(server.endpoint, "x", tmp_path)
+    with pytest.raises(ConnectError):
+        await fetch_tree(server.endpoint, "x", tmp_path)
+    (tmp_path / "x").touch()
+    with pytest.raises(ConnectError):
+        await upload_tree(server.endpoint, tmp_path / "x")
+    assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+async def test_a_client_that_is_killed_leaves_what_the_next_one_takes_up(
+    served_root: Path, landing: Path, how: signal.Signals
+) -> None:
+    data = os.urandom(24 * MIB)
+    (served_root / "file").write_bytes(data)
+    stall = Fault(FaultKind.STALL, after=17 * MIB, direction=Direction.DOWN)
+    async with serve(served_root) as served, FaultProxy(served.endpoint, [stall]) as proxy:
+        command = [sys.executable, "-m", "aionet", "get", str(proxy.endpoint), "file", str(landing)]
+        process = await anyio.open_process(command, env={**os.environ, "PYTHONPATH": os.getcwd()}, stderr=-1)
+        part = landing / part_name("file")
+        while not part.exists() or part.stat().st_blocks * 512 < 15 * MIB:  # noqa: ASYNC110 - another process writes it
+            await anyio.sleep(0.01)
+        process.send_signal(how)
+        assert await process.wait() == (130 if how is signal.SIGINT else -how)
+        assert process.stderr is not None
+        if how is signal.SIGINT:
+            said = b"".join([chunk async for chunk in process.stderr])
+            assert b"the same command goes on" in said
+            assert b"Traceback" not in said
+        await process.aclose()
+        assert os.listdir(landing) == [part_name("file")]
+        before = proxy.passed
+        await fetch(proxy.endpoint, "file", landing)
+        assert proxy.passed - before < 13 * MIB
+    assert (landing / "file").read_bytes() == data
