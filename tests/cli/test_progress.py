@@ -10,8 +10,7 @@ from aionet.cli.progress import progress_bars
 from aionet.services.files.client import Progress
 
 
-@pytest.fixture
-def _terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def pretend_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr("aionet.cli.progress._INTERVAL", 0.0)
     monkeypatch.setenv("TERM", "xterm")
@@ -25,8 +24,8 @@ def test_nothing_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.usefixtures("_terminal")
-def test_one_file(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_file(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pretend_a_terminal(monkeypatch)
     with progress_bars(shown=True) as bars:
         assert bars is not None
         progress = Progress(bars)
@@ -40,8 +39,8 @@ def test_one_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "files" not in err
 
 
-@pytest.mark.usefixtures("_terminal")
-def test_several_files_and_all_together(capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_files_and_all_together(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pretend_a_terminal(monkeypatch)
     with progress_bars(shown=True) as bars:
         progress = Progress(bars)
         progress.expect(20, 20_480)

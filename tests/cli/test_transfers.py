@@ -53,7 +53,7 @@ def run_one(*files: Transferred | Failed, left_out: int = 0, **more: Any) -> int
             left_out,
         )
 
-    given = {"done": "fetched", "as_json": False, "rate": None, "retries": 5} | more
+    given: dict[str, Any] = {"done": "fetched", "as_json": False, "rate": None, "retries": 5} | more
     return transfer("tcp://127.0.0.1:1", OPTIONS, work, **given)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ MIB = 1024 * 1024
 FOUR = 4 * MIB
 
 
-def writable(root: Path, **rules: object) -> Files:
+def writable(root: Path, **rules: Any) -> Files:
     return Files(root, writable=True, **rules)
 
 
