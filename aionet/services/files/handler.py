@@ -25,7 +25,7 @@ from .paths import Directory
 from .reading import Sending
 from .rules import Rules, Tokens, certificate_name
 from .store import Store
-from .wire import Batch, Message, Request, RequestCodec, Unreadable, explain
+from .wire import MAX_SIZE, Batch, Message, Request, RequestCodec, Unreadable, explain
 
 __all__ = ["Files"]
 
@@ -84,7 +84,8 @@ class Files(StreamHandler[Message]):
         checked = Rules(**rules)
         self.directory = directory if isinstance(directory, Directory) else Directory(directory, hidden=hidden)
         self.store = Store(self.directory, checked)
-        self.codec = RequestCodec(max_body=checked.max_file if checked.writable else _PASSED_OVER)
+        # Where files are taken, one that is too large is refused in words, by its announcement.
+        self.codec = RequestCodec(max_body=MAX_SIZE if checked.writable else _PASSED_OVER)
         self.limits = Limits(
             # A connection holds a descriptor for its file, and if it writes up to 32 more for a moment; and in bytes
             # what is said below, and once more in the threads: 100 KiB, or 2 MiB if it writes.
@@ -114,6 +115,12 @@ class Files(StreamHandler[Message]):
     async def on_message(self, conn: Connection[Message], message: Message) -> None:
         """Answer requests: those that came together, or one whose body still comes."""
         if isinstance(message, Batch):
+            conversation = _conversation(conn)
+            answer = conversation.answer_at_once(message)
+            if answer:
+                _report(conn, conversation)
+                await conn.send(answer)
+                return
             await self._answer(conn, message)
         elif isinstance(message, Request) and message.size <= _COLLECTED and message.verb != "PUT":
             pieces: list[bytes] = []

@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,13 @@ from .conftest import Tree
 from .serving import RawClient, descriptors_of_files, raw_client, serve, until_none_open
 
 PAGE = Path(__file__).parents[3] / "docs" / "files-protocol.md"
-PREAD = "aionet.services.files.reading.os.pread"
 BIG = 20 * 1024 * 1024
+
+
+def patch_pread(monkeypatch: pytest.MonkeyPatch, pread: Callable[[int, int, int], bytes]) -> None:
+    """Nothing is in memory, and the disk is like this."""
+    monkeypatch.setattr(Directory, "open_cached", lambda directory, name: None)
+    monkeypatch.setattr("aionet.services.files.reading.os.pread", pread)
 
 
 def make_big(root: Path, size: int = BIG) -> bytes:
@@ -235,7 +241,7 @@ async def test_a_file_that_grows_is_sent_as_it_was_announced(tree: Tree) -> None
 
 
 async def test_a_file_that_is_empty_by_the_time_it_is_read(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PREAD, lambda fd, size, offset: b"")
+    patch_pread(monkeypatch, lambda fd, size, offset: b"")
     async with serve(tree.root) as served, raw_client(served) as client:
         assert (await client.ask(b"GET hello.txt"))[0].startswith(b"ERR CHANGED ")
         await until_none_open(tree.root)
@@ -246,7 +252,7 @@ def fail(*_: object) -> bytes:
 
 
 async def test_a_disk_that_fails_at_once_is_an_answer(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PREAD, fail)
+    patch_pread(monkeypatch, fail)
     async with serve(tree.root) as served, raw_client(served) as client:
         header, _ = await client.ask(b"GET hello.txt")
         assert header == b"ERR IO_ERROR 'hello.txt' failed: Input/output error\n"
@@ -311,7 +317,7 @@ async def test_cut_while_a_thread_reads_the_thread_closes_the_file(tree: Tree, m
         assert go_on.wait(20)
         return pread(descriptor, size, offset)
 
-    monkeypatch.setattr(PREAD, slow)
+    patch_pread(monkeypatch, slow)
     async with serve(tree.root, drain_timeout=0.05) as served, raw_client(served) as client:
         client.write(b"GET hello.txt\n")
         await asyncio.to_thread(reading.wait, 10)
