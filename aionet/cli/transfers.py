@@ -157,7 +157,7 @@ class _Report:
         if len(result.files) == 1 and count == 1 and not result.failures:
             file = result.files[0]
             path = escape_controls(str(file.path))
-            click.echo(f"{path}: {size} bytes {self._done} in {seconds:.1f} s, SHA-256 {file.sha256}")
+            click.echo(f"{path}: {size} bytes in {seconds:.1f} s, SHA-256 {file.sha256}")
         else:
             speed = f", {size / seconds / 1e6:.1f} MB/s" if seconds > 0 and size else ""
             more = f"; {unchanged} unchanged" if unchanged else ""

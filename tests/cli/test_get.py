@@ -44,7 +44,7 @@ def test_a_file_arrives_whole_under_its_own_name(
     assert main(["get", server.endpoint, "big file.bin"]) == 0
     captured = capsys.readouterr()
     assert (here / "big file.bin").read_bytes() == DATA
-    assert captured.out.startswith("big file.bin: 3000000 bytes fetched in ")
+    assert captured.out.startswith("big file.bin: 3000000 bytes in ")
     assert captured.out.endswith(f" s, SHA-256 {DIGEST}\n")
     assert captured.err == ""
     assert main(["get", server.endpoint, "big file.bin"]) == 0

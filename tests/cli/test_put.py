@@ -37,7 +37,7 @@ def test_a_file(server: FilesServer, here: Path, capsys: pytest.CaptureFixture[s
     assert main(["put", server.endpoint, "big"]) == 0
     captured = capsys.readouterr()
     assert (server.root / "big").read_bytes() == data
-    assert captured.out.startswith("big: 3000000 bytes sent in ")
+    assert captured.out.startswith("big: 3000000 bytes in ")
     assert captured.out.endswith(f" s, SHA-256 {hashlib.sha256(data).hexdigest()}\n")
     assert captured.err == ""
     assert main(["put", server.endpoint, "big", "--json"]) == 0

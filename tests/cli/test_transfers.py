@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-from aionet.cli import transfers
+from aionet.cli import main, transfers
 from aionet.cli.transfers import parse_rate, transfer
 from aionet.errors import ConfigError
 from aionet.services.files.client import Failed, OnFile, OnProgress, Remote, Transferred, TreeResult
 from aionet.services.files.errors import NotFound
+
+from ..documents import ROOT, blocks, shell
+from .files import files_server
 
 OPTIONS = {"ca": None, "cert": None, "key": None, "insecure": False, "token": None, "timeout": 1.0}
 DONE = Transferred("a\x1b", Path("here/a\x1b"), 10, "00", 5)
@@ -59,7 +63,7 @@ def run_one(*files: Transferred | Failed, left_out: int = 0, **more: Any) -> int
 
 def test_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_one(DONE) == 0
-    assert capsys.readouterr().out.startswith("here/a\\x1b: 10 bytes fetched in 0.0 s, SHA-256 00")
+    assert capsys.readouterr().out.startswith("here/a\\x1b: 10 bytes in 0.0 s, SHA-256 00")
     assert run_one(DONE, LEFT, LOST, left_out=2) == 1
     captured = capsys.readouterr()
     assert captured.out.startswith("1 files fetched, 10 bytes in 0.0 s, ")
@@ -98,3 +102,22 @@ def test_an_interruption_says_what_it_means(
 def test_a_server_that_is_none() -> None:
     with pytest.raises(ConfigError):
         run_one(rate=0)
+
+
+def test_the_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    prepare, commands = [text for language, text in blocks(page) if language == "sh"][:2]
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    with files_server(tmp_path) as server:
+        made = shell(prepare.splitlines()[0].replace("shared_files", str(server.root)), tmp_path)
+        assert made.returncode == 0
+        for line in commands.splitlines():
+            program, *words = shlex.split(line, comments=True)[2:]
+            words = [word for word in words if "://" not in word]
+            assert main([words[0], server.endpoint, *words[1:]]) == 0, line
+            assert program == "aionet"
+    assert sorted(path.name for path in here.rglob("*")) == [
+        *("copy.txt", "music", "notes.txt", "song.ogg", "song.ogg", "songs")
+    ]
