@@ -4,6 +4,7 @@ from .clock import VirtualClockLoop
 from .codecs import CodecVerificationError, verify_codec
 from .faults import Direction, Fault, FaultKind, FaultProxy
 from .harness import HandlerHarness, MemoryPeer
+from .matchers import MatcherVerificationError, verify_decision, verify_matcher
 from .memory import MemoryTransport
 
 __all__ = [
@@ -13,8 +14,11 @@ __all__ = [
     "FaultKind",
     "FaultProxy",
     "HandlerHarness",
+    "MatcherVerificationError",
     "MemoryPeer",
     "MemoryTransport",
     "VirtualClockLoop",
     "verify_codec",
+    "verify_decision",
+    "verify_matcher",
 ]

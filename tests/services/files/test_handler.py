@@ -20,6 +20,7 @@ from aionet.services.files.errors import Code
 from aionet.services.files.handler import Files
 from aionet.services.files.paths import Directory
 from aionet.services.files.reading import ENTRIES_PER_PART
+from aionet.testing import verify_matcher
 from tests.tools import require
 
 from .conftest import Tree
@@ -41,15 +42,22 @@ def make_big(root: Path, size: int = BIG) -> bytes:
     return content
 
 
+def test_clients_are_known_by_the_verbs_but_not_those_of_http() -> None:
+    assert Files.match is not None
+    verify_matcher(
+        Files.match,
+        [b"HELLO\n", b"HELLO\r\n", b"LIST music\n", b"LIST;x=1\n", b"GET http\n", b"GET httpd.conf", b"QUIT\n"],
+        [b"", b"GET / HTTP/1.1\r\n", b"GET http://a/ HTTP/1.1\r\n", b"hello\n", b"GETS\n", b"HEAD / HTTP/1.1\r\n"],
+    )
+
+
 async def test_the_commands_by_hand(tree: Tree) -> None:
     async with serve(tree.root) as served, raw_client(served) as client:
         header, body = await client.ask(b"HELLO")
         assert header == b"OK 177;protocol=aionet-files;version=1;hash=sha256;chunk=4194304;auth=none;write=0\n"
         assert body.decode().splitlines() == list(READING)
         header, body = await client.ask(b"GET hello.txt")
-        assert re.fullmatch(
-            rb"OK 11;offset=0;total=11;mtime=\d+\.\d{9};tag=[0-9a-f]{24};checked=1;digest=[0-9a-f]{64}\n", header
-        )
+        assert re.fullmatch(rb"OK 11;offset=0;total=11;mtime=\d+\.\d{9};tag=[0-9a-f]{24};checked=1;digest=[0-9a-f]{64}\n", header)
         assert body == b"hello world"
         assert (await client.ask(b"get with space.txt\r"))[1] == b"space"
         header, body = await client.ask(b"GET empty")
