@@ -1,4 +1,4 @@
-"""Files: a directory served, read-only, in a protocol that can be typed. ``docs/files-protocol.md`` is its manual.
+"""Files: a directory served, and its clients. ``docs/files-protocol.md`` is the manual of the protocol between them.
 
 ================  ======================================================================
 :mod:`.paths`     what a client's name may open, decided in one place
@@ -7,12 +7,24 @@
 :mod:`.errors`    what can go wrong, with a stable code for each
 :mod:`.disk`      disk work in threads, and who closes what
 :mod:`.handler`   :class:`Files`, the server
-:mod:`.part`      a file that is being received, until it is whole
-:mod:`.client`    :func:`fetch` and :func:`list_directory`
+:mod:`.client`    :func:`fetch`, :func:`upload`, whole trees
 ================  ======================================================================
 """
 
-from .client import Fetched, Listing, fetch, list_directory
+from .client import (
+    Failed,
+    Listing,
+    Progress,
+    Remote,
+    Transferred,
+    TreeResult,
+    fetch,
+    fetch_tree,
+    list_directory,
+    list_tree,
+    upload,
+    upload_tree,
+)
 from .entries import Entry
 from .errors import TransferError
 from .handler import Files
@@ -22,12 +34,20 @@ from .wire import ReplyCodec, RequestCodec
 __all__ = [
     "Directory",
     "Entry",
-    "Fetched",
+    "Failed",
     "Files",
     "Listing",
+    "Progress",
+    "Remote",
     "ReplyCodec",
     "RequestCodec",
     "TransferError",
+    "Transferred",
+    "TreeResult",
     "fetch",
+    "fetch_tree",
     "list_directory",
+    "list_tree",
+    "upload",
+    "upload_tree",
 ]
