@@ -53,6 +53,9 @@ class Codec(Generic[M]):
             ``False`` pay nothing for it.
         batches: Whether messages are ``bytes`` and :meth:`encode_batch` is faster than one :meth:`encode` each. What a
             callback writes to its own connection is then encoded when its chunk is done.
+        pending: Whether more messages are complete than were returned: ``feed(b"")`` gives the next. A coroutine's
+            connection, or one with an ``async def on_message``, asks once those before are taken: so a chunk of tiny
+            messages is not ten thousand objects at once. Other styles do not ask.
     """
 
     __slots__ = ()  # so that the built-in codecs, of which every idle connection has one, go without a dictionary
@@ -61,6 +64,7 @@ class Codec(Generic[M]):
     fault: ProtocolError | None = None
     replies: bool = False
     batches: bool = False
+    pending: bool = False
 
     def feed(self, data: bytes) -> list[M]:
         """Take a whole chunk as it came from the socket; return every message it completes.

@@ -108,13 +108,21 @@ class Upload:
         """
         if self.received != total:
             raise Mismatch(f"{self.received} bytes of {shown(self.name)} were received, not {total}")
+        found = self.digest()
+        if found != digest:
+            raise Mismatch(f"the SHA-256 of what was received for {shown(self.name)} is {found}")
+
+    def digest(self) -> str:
+        """The SHA-256 of what was received.
+
+        Raises:
+            TransferError: IO_ERROR.
+        """
         try:
             self._catch_up()
         except OSError as exc:
             raise from_os_error(exc, self.name) from None
-        found = self._hash.hexdigest()
-        if found != digest:
-            raise Mismatch(f"the SHA-256 of what was received for {shown(self.name)} is {found}")
+        return self._hash.hexdigest()
 
     def sync(self, mtime_ns: int | None) -> None:
         """Bring it to the disk.

@@ -37,7 +37,15 @@ from aionet.errors import ConfigError
 
 from .entries import CONTROL, Entry, tag_of
 from .errors import NotADirectory, NotAFile, RefusedName, TransferError, from_os_error, shown
-from .opening import O_PATH, Opener, has_openat2, open_by_kernel, open_by_steps
+from .opening import (
+    O_PATH,
+    Opener,
+    can_open_from_memory,
+    has_openat2,
+    open_by_kernel,
+    open_by_steps,
+    open_from_memory,
+)
 
 __all__ = ["MAX_COMPONENT", "MAX_NAME", "PARTIAL_DIRECTORY", "Directory", "Scan", "check_name"]
 
@@ -107,6 +115,7 @@ class Directory:
             raise ConfigError("links cannot be followed safely: this system has no openat2 (Linux 5.6)")
         self._opener: Opener = open_by_kernel if self.follows_links else open_by_steps
         self._fd = _open_root(self.path)
+        self._in_memory = self.follows_links and can_open_from_memory(self._fd)
         self._finalizer = weakref.finalize(self, os.close, self._fd)
 
     def close(self) -> None:
@@ -134,17 +143,32 @@ class Directory:
         """
         check_name(name, hidden=self.hidden)
         try:
-            if O_PATH:
-                _require_file(self.look(name), name)
-            descriptor = self._opener(self._fd, name, _READ)
-            try:
-                found = os.fstat(descriptor)
-                _require_file(found, name)
-            except BaseException:
-                os.close(descriptor)
-                raise
+            return self._open_regular(name, self._opener)
         except OSError as exc:
             raise from_os_error(exc, name) from None
+
+    def open_cached(self, name: str) -> tuple[int, os.stat_result] | None:
+        """As :meth:`open_file`, but never waits for a disk, so it may be called on an event loop.
+
+        ``None`` where that cannot be promised, and where :meth:`open_file` would raise: call that in a thread then.
+        """
+        if not self._in_memory:
+            return None
+        try:
+            return self._open_regular(check_name(name, hidden=self.hidden), open_from_memory)
+        except OSError:
+            return None
+
+    def _open_regular(self, name: str, opener: Opener) -> tuple[int, os.stat_result]:
+        if O_PATH:
+            _require_file(self._look(name, opener), name)
+        descriptor = opener(self._fd, name, _READ)
+        try:
+            found = os.fstat(descriptor)
+            _require_file(found, name)
+        except BaseException:
+            os.close(descriptor)
+            raise
         return descriptor, found
 
     def open_parent(self, name: str) -> tuple[int, str]:
@@ -206,7 +230,10 @@ class Directory:
             RefusedName: it leads out of the directory.
             OSError: what the system said.
         """
-        descriptor = self._opener(self._fd, name, _LOOK)
+        return self._look(name, self._opener)
+
+    def _look(self, name: str, opener: Opener) -> os.stat_result:
+        descriptor = opener(self._fd, name, _LOOK)
         try:
             return os.fstat(descriptor)
         finally:
