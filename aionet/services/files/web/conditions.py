@@ -22,7 +22,7 @@ _WAIT: Final = 2
 """Seconds after which a date is a strong validator: nothing more can change within the same second (8.8.2.2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What a request gets.
 

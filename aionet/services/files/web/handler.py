@@ -134,17 +134,17 @@ class WebFiles(StreamHandler[Message]):
         conn.write(explain_fault(status_of(fault), str(fault)))
 
     async def _answer(self, exchange: Exchange) -> None:
-        request = exchange.request
+        request, tls = exchange.request, exchange.conn.tls
         host = exchange.target.authority or request.fields.get("host")
         if host is None and request.minor:
             await exchange.refuse(400, "a request of HTTP/1.1 names its host")
-        elif host is not None and exchange.conn.tls is None and not self._guard.knows(host):
+        elif host is not None and tls is None and not self._guard.knows(host):
             await exchange.refuse(
                 421,
                 f"this server does not answer to the name {host[:100]!a}",
                 hint="use its address; or allow the name: WebFiles(..., hosts=[...]), or serve --web-host NAME",
             )
-        elif (user := await self._user(exchange)) is None:
+        elif (user := certificate_name(tls) or await self._user(request)) is None:
             await exchange.refuse(
                 401, "this server wants a token", _CHALLENGE, hint="curl -H 'Authorization: Bearer TOKEN'"
             )
@@ -154,13 +154,11 @@ class WebFiles(StreamHandler[Message]):
         else:
             await method(exchange, user)
 
-    async def _user(self, exchange: Exchange) -> str | None:
+    async def _user(self, request: Request) -> str | None:
         """Who is asking; ``None``: nobody who may. A wrong token is answered after a second, so that few are tried."""
-        if (name := certificate_name(exchange.conn.tls)) is not None:
-            return name
         if self._tokens is None:
             return ANYBODY
-        token = _token_of(exchange.request.fields.get("authorization", ""))
+        token = _token_of(request.fields.get("authorization", ""))
         if token is None:
             return None
         user = self._tokens.user_of(token)
@@ -184,22 +182,23 @@ class WebFiles(StreamHandler[Message]):
             seconds = info.st_mtime_ns // 1_000_000_000
             return choose(fields, f'"{tag}"', seconds, info.st_size, time.time(), ranges=not exchange.head_only)
 
-        lease = Lease(os.close)
+        directory, body = self.store.directory, not exchange.head_only
         try:
-            outgoing = await open_outgoing(
-                self.store.directory, self._disk, target.name, answer_for, lease, body=not exchange.head_only
-            )
-            await self._send(exchange, outgoing, lease)
+            outgoing = await open_outgoing(directory, self._disk, target.name, answer_for, body=body)
         except NotAFile:
-            found = await self._disk.run(self.store.directory.stat, target.name)
+            found = await self._disk.run(directory.stat, target.name)
             if not stat.S_ISDIR(found.st_mode):
                 raise
             query = exchange.request.target.partition("?")
             await exchange.answer(302, f"Location: {href(target.name, is_directory=True)}{query[1]}{query[2]}\r\n")
+            return
+        try:
+            await self._send(exchange, outgoing)
         finally:
-            lease.release()
+            if outgoing.lease is not None:
+                outgoing.lease.release()
 
-    async def _send(self, exchange: Exchange, outgoing: Outgoing, lease: Lease[int]) -> None:
+    async def _send(self, exchange: Exchange, outgoing: Outgoing) -> None:
         answer, size, target = outgoing.answer, outgoing.info.st_size, exchange.target
         validators = (
             f'ETag: "{outgoing.tag}"\r\nLast-Modified: {format_date(outgoing.info.st_mtime_ns // 1_000_000_000)}\r\n'
@@ -219,13 +218,11 @@ class WebFiles(StreamHandler[Message]):
         if "download" in target.query:
             fields += disposition(target.name)
         head, conn = await exchange.head(answer.status, fields), exchange.conn
-        if exchange.head_only or not answer.count:
-            await conn.send(head)
-        elif outgoing.body is not None:
+        if outgoing.lease is None:
             await conn.send(head + outgoing.body)
         else:
             conn.write(head)
-            await self._send_large(conn, outgoing, lease)
+            await self._send_large(conn, outgoing, outgoing.lease)
         exchange.done()
 
     async def _send_large(self, conn: Connection[Message], outgoing: Outgoing, lease: Lease[int]) -> None:

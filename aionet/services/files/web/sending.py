@@ -26,7 +26,7 @@ SMALL: Final = 64 * 1024
 _NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)  # Linux
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
     """A file that is to be sent.
 
@@ -34,22 +34,22 @@ class Outgoing:
         answer: Which part of it, or why none.
         info: What it was when it was opened.
         tag: Its version.
-        body: The bytes, where they are few; ``None``: to be sent from the descriptor, which is in the lease.
+        body: The bytes, where they are few.
+        lease: Holds the descriptor, from which more are sent; ``None`` where nothing is open any more.
     """
 
     answer: Answer
     info: os.stat_result
     tag: str
-    body: bytes | None
+    body: bytes | bytearray
+    lease: Lease[int] | None = None
 
 
 Choose = Callable[[os.stat_result, str], Answer]
 """The answer, by what the file is and its tag."""
 
 
-async def open_outgoing(
-    directory: Directory, disk: Disk, name: str, choose: Choose, lease: Lease[int], *, body: bool = True
-) -> Outgoing:
+async def open_outgoing(directory: Directory, disk: Disk, name: str, choose: Choose, *, body: bool = True) -> Outgoing:
     """Open a file, choose the answer, and read what is small.
 
     Args:
@@ -57,7 +57,6 @@ async def open_outgoing(
         disk: The threads for what is not in memory.
         name: As the client gave it.
         choose: Pure; may be called in a thread, and twice.
-        lease: Gets the descriptor, if there is more to send.
         body: Whether the bytes are wanted at all.
 
     Raises:
@@ -65,12 +64,15 @@ async def open_outgoing(
     """
     opened = directory.open_cached(name)
     if opened is not None:
-        outgoing = _prepare(*opened, name, choose, lease, body, _NOWAIT)
+        outgoing = _prepare(*opened, name, choose, body, _NOWAIT)
         if outgoing is not None:
             return outgoing
-    outgoing = await disk.run(_open_and_prepare, directory, name, choose, lease, body)
-    assert outgoing is not None
-    return outgoing
+    lease = Lease(os.close)
+    try:
+        return await disk.run(_open_and_prepare, directory, name, choose, body, lease)
+    except BaseException:  # cancelled: the thread goes on
+        lease.release()
+        raise
 
 
 def changed_since(descriptor: int, info: os.stat_result) -> bool:
@@ -79,38 +81,44 @@ def changed_since(descriptor: int, info: os.stat_result) -> bool:
     return (now.st_mtime_ns, now.st_size, now.st_ctime_ns) != (info.st_mtime_ns, info.st_size, info.st_ctime_ns)
 
 
-def _open_and_prepare(
-    directory: Directory, name: str, choose: Choose, lease: Lease[int], wanted: bool
-) -> Outgoing | None:
-    return _prepare(*directory.open_file(name), name, choose, lease, wanted, 0)
+def _open_and_prepare(directory: Directory, name: str, choose: Choose, wanted: bool, lease: Lease[int]) -> Outgoing:
+    outgoing = _prepare(*directory.open_file(name), name, choose, wanted, 0, lease)
+    assert outgoing is not None  # without flags it is read, however long that takes
+    return outgoing
 
 
 def _prepare(
-    descriptor: int, info: os.stat_result, name: str, choose: Choose, lease: Lease[int], wanted: bool, flags: int
+    descriptor: int,
+    info: os.stat_result,
+    name: str,
+    choose: Choose,
+    wanted: bool,
+    flags: int,
+    lease: Lease[int] | None = None,
 ) -> Outgoing | None:
-    """``None``: with these flags it cannot be read just now. The descriptor is closed, or in the lease."""
+    """``None``: with these flags it cannot be read just now. The descriptor is closed, or in a lease."""
     keep = False
     try:
         tag = tag_of(info)
         answer = choose(info, tag)
-        if answer.count > SMALL and wanted:
+        count = answer.count
+        if not wanted or not count:
+            return Outgoing(answer, info, tag, b"")
+        if count > SMALL:
             keep = True
-            return Outgoing(answer, info, tag, None)
-        body = b""
-        if answer.count and wanted:
-            buffer = bytearray(answer.count)
-            if os.preadv(descriptor, [buffer], answer.offset, flags) < answer.count and flags:
-                return None
-            if changed_since(descriptor, info):
-                raise Changed(f"{shown(name)} was changed while it was read")
-            body = bytes(buffer)
+            lease = lease or Lease(os.close)
+            lease.put(descriptor)
+            return Outgoing(answer, info, tag, b"", lease)
+        body = bytearray(count)
+        if os.preadv(descriptor, [body], answer.offset, flags) < count and flags:
+            return None
+        if changed_since(descriptor, info):
+            raise Changed(f"{shown(name)} was changed while it was read")
         return Outgoing(answer, info, tag, body)
     except OSError as exc:
         if flags:
             return None
         raise from_os_error(exc, name) from None
     finally:
-        if keep:
-            lease.put(descriptor)
-        else:
+        if not keep:
             os.close(descriptor)

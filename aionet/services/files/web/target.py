@@ -22,7 +22,7 @@ _SAFE: Final = "/!$&'()*+,;=:@"
 """What a path may hold unescaped, beside letters, digits and ``-._~``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
     """What is asked for.
 
