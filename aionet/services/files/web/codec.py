@@ -120,6 +120,8 @@ class HttpCodec(Codec[Message]):
 
     def feed(self, data: bytes) -> list[Message]:
         waiting = self._waiting
+        if self.fault is not None:
+            return []
         if data:
             waiting.append(data)
             if len(waiting) > 1:
@@ -170,7 +172,7 @@ class HttpCodec(Codec[Message]):
 
     @property
     def buffered(self) -> int:
-        return 1 + min(self._size + self._unfinished, MAX_HEAD) if self._in_head and not self._waiting else 0
+        return max(min(self._size + self._unfinished, MAX_HEAD), 1) if self._in_head and not self._waiting else 0
 
     def encode(self, message: Message) -> bytes:
         if isinstance(message, Request):
@@ -192,13 +194,13 @@ class HttpCodec(Codec[Message]):
             self._refuse(_TooLarge(f"the target is longer than {MAX_TARGET} bytes", 414))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._size += len(name) + len(value) + 4
+        self._size += len(name) + len(value) + 3
         self._count += 1
         if self._size > MAX_HEAD or self._count > MAX_FIELDS:
             self._refuse(_TooLarge(f"a head has at most {MAX_FIELDS} fields and {MAX_HEAD} bytes", 431))
         if self._in_body:
             return  # a trailer field: none is of use here
-        key, text = name.decode("ascii").lower(), value.decode("latin-1")
+        key, text = name.decode("ascii").lower(), value.decode("latin-1").rstrip(" \t")
         known = self._fields.get(key)
         if known is None:
             self._fields[key] = text

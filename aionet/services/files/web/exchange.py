@@ -12,7 +12,7 @@ from aionet import Connection
 from ..errors import Code, TransferError
 from .codec import Message, Request
 from .heads import format_head
-from .page import PAGE_FIELDS, render_error
+from .page import PAGE_FIELDS, TEXT_FIELDS, render_error
 from .target import Target
 
 __all__ = ["Exchange", "explain_fault", "status_of_code"]
@@ -94,10 +94,11 @@ class Exchange:
     async def refuse(self, status: int, reason: str, fields: str = "", *, hint: str | None = None) -> None:
         """Say what is wrong: as a page if the client asks for HTML, in plain text otherwise."""
         if "text/html" in self.request.fields.get("accept", ""):
-            kind, body = "text/html", render_error(status, HTTPStatus(status).phrase, reason, hint)
+            fields += f"{PAGE_FIELDS}Content-Type: text/html; charset=utf-8\r\n"
+            await self.answer(status, fields, render_error(status, HTTPStatus(status).phrase, reason, hint))
         else:
-            kind, body = "text/plain", "".join(f"{line}\n" for line in (reason, hint) if line).encode()
-        await self.answer(status, f"{fields}{PAGE_FIELDS}Content-Type: {kind}; charset=utf-8\r\n", body)
+            body = "".join(f"{line}\n" for line in (reason, hint) if line)
+            await self.answer(status, f"{fields}{TEXT_FIELDS}", body.encode())
 
     async def fail(self, exc: TransferError) -> None:
         """:meth:`refuse`, for what went wrong with a transfer."""
@@ -138,8 +139,7 @@ class Exchange:
 def explain_fault(status: int, reason: str) -> bytes:
     """A fault of the grammar in words, for a peer with whom nothing more can be said."""
     body = f"{reason}\n".encode()
-    fields = f"{PAGE_FIELDS}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
-    return format_head(_LAST, status, fields, close=True) + body
+    return format_head(_LAST, status, f"{TEXT_FIELDS}Content-Length: {len(body)}\r\n") + body
 
 
 _LAST: Final = Request("GET", "/", {}, keep_alive=False)

@@ -56,4 +56,4 @@ def comes_from_here(fields: Mapping[str, str]) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = fields.get("origin")
-    return origin is None or origin.partition("://")[2].lower() == fields.get("host", "").lower()
+    return origin is None or origin.partition("://")[2].lower() == fields.get("host", "-").lower()

@@ -13,12 +13,12 @@ import stat
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
 from aionet import Connection, Limits, StreamHandler, Timeouts
-from aionet.errors import ProtocolError
+from aionet.errors import ConfigError, ProtocolError
 
 from ..disk import BLOCK, THREADS, Disk, Lease
 from ..errors import Busy, NotAFile, TransferError
@@ -45,6 +45,9 @@ believe that it has all."""
 _MAX_PAGES_HELD: Final = 64
 """Large pages that may wait for slow readers at once: some 200 MB."""
 
+_WRITING_THREADS: Final = 4
+"""Threads in which uploads wait for the disk: fsync can take seconds, and readers must not wait behind it."""
+
 _READING: Final = "GET, HEAD, OPTIONS"
 _WRITING: Final = f"{_READING}, PUT, DELETE, MKCOL"
 _CHALLENGE: Final = (
@@ -56,17 +59,17 @@ class WebFiles(StreamHandler[Message]):
     """Serve a directory to browsers and other clients of HTTP/1.1.
 
     Args:
-        directory: Its path; or a store, such as that of a :class:`~aionet.services.files.Files` beside it, so that both
-            serve the same directory by the same rules (which stays the caller's to close).
-        rules: What may be written, and how much; default: nothing. Not for a store, which has its own.
-        hidden: Whether names that begin with a dot are served. Not for a store either.
-        tokens: What a client has to show, as bearer token or as the password of Basic authentication: one for
-            everybody, or each user's by his name. ``None``: nobody has to.
+        directory: Its path; or the store of a :class:`~aionet.services.files.Files` beside it, so that both serve the
+            same directory by the same rules.
+        token: What a client has to show, as bearer token or as the password of Basic authentication; or each user's
+            own, by his name. A client whose certificate TLS has verified needs none. ``None``: nobody needs one.
+        hidden: Whether names that begin with a dot are served; not for a store, which has its own setting.
         hosts: Names, besides ``localhost`` and any address, by which this server may be called; ``"*"``: by any.
-        threads: How many disk operations may run at once.
+        threads: How many disk operations may run at once, those of uploads not counted.
+        rules: Fields of :class:`~aionet.services.files.rules.Rules`, such as ``writable=True``; not for a store either.
 
     Raises:
-        ConfigError: the directory is absent, no directory, or may not be read; a token that could be guessed.
+        ConfigError: the directory is absent, no directory, or may not be read; a token or a rule makes no sense.
     """
 
     codec = HttpCodec
@@ -87,19 +90,21 @@ class WebFiles(StreamHandler[Message]):
         self,
         directory: str | os.PathLike[str] | Store,
         *,
-        rules: Rules | None = None,
+        token: str | Mapping[str, str] | None = None,
         hidden: bool = False,
-        tokens: str | Mapping[str, str] | None = None,
         hosts: Iterable[str] = (),
         threads: int = THREADS,
+        **rules: Any,
     ) -> None:
         if isinstance(directory, Store):
+            if rules or hidden:
+                raise ConfigError("a store has its own rules: give them where it is made")
             self.store = directory
         else:
-            self.store = Store(Directory(directory, hidden=hidden), rules or Rules())
-        self._tokens = None if tokens is None else Tokens(tokens)
+            self.store = Store(Directory(directory, hidden=hidden), Rules(**rules))
+        self._tokens = None if token is None else Tokens(token)
         self._guard = Guard(hosts)
-        self._disk = Disk(threads)
+        self._disk, self._writing = Disk(threads), Disk(_WRITING_THREADS)
         self._pages_held = 0
         self._methods: dict[str, Callable[[Exchange, str], Awaitable[None]]] = {
             "GET": self._get,
@@ -262,7 +267,7 @@ class WebFiles(StreamHandler[Message]):
         if not comes_from_here(exchange.request.fields):
             await exchange.refuse(403, "a page of another site may not change anything here")
         else:
-            await function(exchange, self.store, self._disk, user)
+            await function(exchange, self.store, self._writing, user)
 
 
 _Writer = Callable[[Exchange, Store, Disk, str], Awaitable[None]]

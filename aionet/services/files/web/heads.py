@@ -38,8 +38,10 @@ _TYPES: Final = mimetypes.MimeTypes().types_map[True] | {
     ".bz2": "application/x-bzip2",
     ".flac": "audio/flac",
     ".gz": "application/gzip",
+    ".js": "text/javascript",
     ".jxl": "image/jxl",
     ".m4a": "audio/mp4",
+    ".mjs": "text/javascript",
     ".mkv": "video/x-matroska",
     ".oga": "audio/ogg",
     ".ogg": "audio/ogg",
@@ -67,8 +69,7 @@ def content_type(name: str) -> str:
 @lru_cache(maxsize=1024)
 def _media_type(suffix: str) -> str:
     kind = _TYPES.get(f".{suffix}", "application/octet-stream")
-    texts = kind.startswith("text/") or kind in ("application/json", "application/javascript")
-    return f"{kind}; charset=utf-8" if texts else kind
+    return f"{kind}; charset=utf-8" if kind.startswith("text/") or kind == "application/json" else kind
 
 
 @lru_cache(maxsize=256)
@@ -101,7 +102,7 @@ def format_head(request: Request, status: int, fields: str, *, close: bool = Fal
         request: What is answered.
         status: Such as 200.
         fields: Each ended by CRLF; ASCII.
-        close: The connection will be closed, whatever the request says.
+        close: The connection will be closed, whatever the request wants.
     """
     connection = ""
     if close or not request.keep_alive:

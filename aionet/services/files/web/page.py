@@ -22,7 +22,7 @@ from .heads import content_type
 from .listing import Listing, View
 from .target import href
 
-__all__ = ["PAGE_FIELDS", "render_error", "render_json", "render_page"]
+__all__ = ["PAGE_FIELDS", "TEXT_FIELDS", "render_error", "render_json", "render_page"]
 
 
 def _inline(file: str) -> tuple[str, str]:
@@ -40,7 +40,12 @@ PAGE_FIELDS: Final = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
     "Cross-Origin-Resource-Policy: same-origin\r\n"
 )
-"""The fields of every answer that is a page, a listing or an error. The referrer is for ourselves alone."""
+"""The fields of every answer that is a page. The referrer is for ourselves alone."""
+
+TEXT_FIELDS: Final = (
+    "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Type: text/plain; charset=utf-8\r\n"
+)
+"""Those of a message in plain text."""
 
 _HEAD: Final = (
     '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
