@@ -24,7 +24,7 @@ from typing import Any, Generic, Self, TypeVar
 from anyio.abc import ObjectStream
 
 from .errors import IncompleteFrame, ProtocolError
-from .events import Address, CloseReason, ConnectionStats
+from .events import Address, CloseReason, ConnectionStats, Event
 from .limits import Limits, Timeouts
 
 __all__ = [
@@ -229,13 +229,22 @@ class Connection(ObjectStream[M]):
 
     @abstractmethod
     async def receive(self) -> M:
-        """The next message. Only for coroutine handlers and clients; cancelled, it loses nothing.
+        """The next message. Only for clients, coroutine handlers, and ``async on_message``, which is then not called
+        for it; cancelled, it loses nothing.
 
         Raises:
             anyio.EndOfStream: the peer sends no more (or the server drains), and all was received.
             anyio.ClosedResourceError: we closed the connection.
             anyio.BrokenResourceError: it ended for any other reason.
             anyio.BusyResourceError: another task is already receiving.
+        """
+
+    @abstractmethod
+    def receive_nowait(self) -> M:
+        """The next message, if it has come already; for whoever can use several at once.
+
+        Raises:
+            anyio.WouldBlock: it has not, or none will: :meth:`receive` tells.
         """
 
     @abstractmethod
@@ -314,6 +323,10 @@ class Connection(ObjectStream[M]):
     @abstractmethod
     def codec(self) -> Codec[M]:
         """This connection's codec."""
+
+    @abstractmethod
+    def emit(self, event: Event) -> None:
+        """Report something about this connection to whoever watches the server."""
 
     @abstractmethod
     def fileno(self) -> int:

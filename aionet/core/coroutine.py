@@ -92,6 +92,11 @@ class CoroutineConnection(StreamConnection[M]):
         await self._message()
         return self._take()
 
+    def receive_nowait(self) -> M:
+        if self._inbox and self._receiver is None:
+            return self._take()
+        raise anyio.WouldBlock
+
     def __aiter__(self) -> Self:
         return self
 

@@ -17,15 +17,11 @@ from anyio import CapacityLimiter
 
 from .errors import TransferError
 
-__all__ = ["BLOCK", "THREADS", "Disk", "Lease"]
+__all__ = ["THREADS", "Disk", "Lease"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
-
-BLOCK: Final = 256 * 1024
-"""Bytes read at once. One hop to a thread costs about 60 us, as much as reading 256 KiB from the page cache; more
-would only be held twice in memory."""
 
 THREADS: Final = 8
 """Threads in which one service waits for the disk. Some must be left when a few of them hang on a slow one."""

@@ -15,8 +15,8 @@ import stat
 import threading
 import time
 import weakref
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from .errors import Busy, Code, Mismatch, TransferError, from_os_error, make_error, shown
@@ -40,6 +40,10 @@ _READ_BACK: Final = 1024 * 1024
 _WRITE_BEHIND: Final = 64 * 1024 * 1024
 """Bytes after which the system is asked to begin with the disk: then the fsync at the end has little to wait for."""
 
+_SILENCE: Final = 5.0
+"""Seconds without a byte after which a connection at an upload gives way to another that goes on with it: after a cut
+the client is back long before the server knows that it was gone."""
+
 _EXPIRY_CHECK: Final = 600.0
 """Seconds between two looks for partial files that nobody goes on with."""
 
@@ -50,6 +54,7 @@ class Upload:
     Attributes:
         name: What it is to be called.
         user: Whose it is.
+        key: What the partial file is called.
         received: Bytes there are.
     """
 
@@ -60,13 +65,42 @@ class Upload:
         self.received = os.fstat(descriptor).st_size
         self._partials = partials
         self._fd = descriptor
+        self._lock = threading.Lock()
+        self._used_at = time.monotonic()
         self._hash = hashlib.sha256()
         self._hashed = 0  # bytes from the start that are in the hash
         self._started = self.received  # bytes that the system was asked to write
 
-    def fileno(self) -> int:
-        """Its descriptor; -1 when closed."""
-        return self._fd
+    @contextmanager
+    def held(self) -> Iterator[int]:
+        """Its descriptor, which stays open and ours until the block is left.
+
+        Raises:
+            Busy: another connection has taken it over.
+        """
+        with self._lock:
+            if self._fd < 0:
+                raise Busy(f"another connection has gone on with this upload of {shown(self.name)}")
+            try:
+                yield self._fd
+            finally:
+                self._used_at = time.monotonic()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, by whomever."""
+        return self._fd < 0
+
+    def announce(self, total: int) -> None:
+        """It is going to have this many bytes. Nothing is set aside: they come piece by piece.
+
+        Raises:
+            TransferError: TOO_LARGE, QUOTA.
+        """
+        self._partials.rules.check_writing(self.name, total)
+        if total > self.received:
+            self._partials.usage.reserve(self.user, total - self.received)
+            self._partials.usage.release(self.user, total - self.received)
 
     def write(self, pieces: Sequence[bytes], offset: int) -> None:
         """Put the pieces there, one behind the other, from ``offset`` on.
@@ -78,14 +112,18 @@ class Upload:
         if offset > self.received:
             raise make_error(Code.BAD_RANGE, f"offset {offset} of {shown(self.name)}: {self.received} bytes are there")
         end = offset + sum(map(len, pieces))
-        usage, before = self._partials.usage, self.received
         self._partials.rules.check_writing(self.name, end)
+        with self.held() as descriptor:
+            self._write(descriptor, pieces, offset, end)
+
+    def _write(self, descriptor: int, pieces: Sequence[bytes], offset: int, end: int) -> None:
+        usage, before = self._partials.usage, self.received
         usage.reserve(self.user, max(end - before, 0))
         try:
-            _write_all(self._fd, pieces, offset)
+            _write_all(descriptor, pieces, offset)
             self.received = max(before, end)
         except OSError as exc:
-            self.received = os.fstat(self._fd).st_size
+            self.received = os.fstat(descriptor).st_size
             usage.release(self.user, max(end - before, 0) - (self.received - before))
             self._forget_hash(offset)
             raise from_os_error(exc, self.name) from None
@@ -96,7 +134,7 @@ class Upload:
         else:
             self._forget_hash(offset)
         if self.received - self._started >= _WRITE_BEHIND:
-            start_writing(self._fd, self._started, self.received - self._started)
+            start_writing(descriptor, self._started, self.received - self._started)
             self._started = self.received
 
     def verify(self, total: int, digest: str) -> None:
@@ -113,30 +151,37 @@ class Upload:
             raise Mismatch(f"the SHA-256 of what was received for {shown(self.name)} is {found}")
 
     def digest(self) -> str:
-        """The SHA-256 of what was received.
+        """The SHA-256 of what was received, in hexadecimal digits.
 
         Raises:
+            Busy: it is closed.
             TransferError: IO_ERROR.
         """
-        try:
-            self._catch_up()
-        except OSError as exc:
-            raise from_os_error(exc, self.name) from None
+        with self.held() as descriptor:
+            try:
+                self._catch_up(descriptor)
+            except OSError as exc:
+                raise from_os_error(exc, self.name) from None
         return self._hash.hexdigest()
-
-    def sync(self, mtime_ns: int | None) -> None:
-        """Bring it to the disk.
-
-        Raises:
-            OSError: what the system said.
-            OverflowError: a time that the system does not know.
-        """
-        if mtime_ns is not None:
-            os.utime(self._fd, ns=(mtime_ns, mtime_ns))
-        os.fsync(self._fd)
 
     def close(self) -> None:
         """Let others be at it. Idempotent."""
+        with self._lock:
+            self._close()
+
+    def give_way(self) -> bool:
+        """Close it, if nobody uses it just now, nor has for a while; whether it is closed."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if time.monotonic() - self._used_at < _SILENCE:
+                return False
+            self._close()
+            return True
+        finally:
+            self._lock.release()
+
+    def _close(self) -> None:
         descriptor, self._fd = self._fd, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -145,11 +190,11 @@ class Upload:
         if offset < self._hashed:
             self._hash, self._hashed = hashlib.sha256(), 0
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, descriptor: int) -> None:
         """Hash what was received in another connection, or not in order."""
         buffer = memoryview(bytearray(min(_READ_BACK, max(self.received - self._hashed, 1))))
         while self._hashed < self.received:
-            count = os.preadv(self._fd, [buffer], self._hashed)
+            count = os.preadv(descriptor, [buffer], self._hashed)
             if not count:
                 raise OSError(errno.EIO, "a partial file became smaller")
             self._hash.update(buffer[:count])
@@ -178,6 +223,7 @@ class Partials:
         self.usage = usage
         self._directory = directory
         self._fd = -1
+        self._held: weakref.WeakValueDictionary[str, Upload] = weakref.WeakValueDictionary()  # of this process
         self._lock_directory = threading.Lock()
         self._next_expiry = 0.0
 
@@ -197,8 +243,9 @@ class Partials:
                 descriptor = self._open_file(key, user, create=create)
                 if descriptor is None:
                     return None
-                if self._lock(descriptor, key, name):
-                    return Upload(self, descriptor, key, user, name)
+                if self._take(descriptor, key, name):
+                    found = self._held[key] = Upload(self, descriptor, key, user, name)
+                    return found
         except TransferError:
             raise
         except OSError as exc:
@@ -264,8 +311,8 @@ class Partials:
             set_owner(descriptor, user)
         return descriptor
 
-    def _lock(self, descriptor: int, key: str, name: str) -> bool:
-        """Whether the file is ours now; if not, it is closed, and has lost its name meanwhile."""
+    def _take(self, descriptor: int, key: str, name: str) -> bool:
+        """Whether the file is ours now; if not, it is closed, and it may be tried again."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found, named = os.fstat(descriptor), os.stat(key, dir_fd=self._fd, follow_symlinks=False)
@@ -275,6 +322,9 @@ class Partials:
                 os.unlink(key, dir_fd=self._fd)  # its final name is there: the power went between the two steps
         except BlockingIOError:
             os.close(descriptor)
+            holder = self._held.get(key)
+            if holder is not None and holder.give_way():
+                return False
             raise Busy(f"somebody is at this upload of {shown(name)} already") from None
         except FileNotFoundError:
             pass  # committed or removed meanwhile

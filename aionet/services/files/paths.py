@@ -29,6 +29,7 @@ import stat
 import unicodedata
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from types import TracebackType
 from typing import Final, Self
@@ -170,6 +171,15 @@ class Directory:
             os.close(descriptor)
             raise
         return descriptor, found
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[tuple[int, os.stat_result]]:
+        """:meth:`open_file`, closed when the block is left."""
+        descriptor, found = self.open_file(name)
+        try:
+            yield descriptor, found
+        finally:
+            os.close(descriptor)
 
     def open_parent(self, name: str) -> tuple[int, str]:
         """The directory that holds, or is to hold, ``name``, and the last component of ``name``.

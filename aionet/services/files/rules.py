@@ -83,14 +83,22 @@ class Rules:
         """Whether it has to be known whose each file is."""
         return self.user_quota_bytes is not None or self.user_quota_files is not None
 
+    def check_writable(self) -> None:
+        """Whether anything may be changed here.
+
+        Raises:
+            TransferError: FORBIDDEN.
+        """
+        if not self.writable:
+            raise make_error(Code.FORBIDDEN, "this server takes no files")
+
     def check_writing(self, name: str, size: int = 0) -> None:
         """Whether a file of this name, and of this many bytes, is taken here.
 
         Raises:
             TransferError: FORBIDDEN, TOO_LARGE.
         """
-        if not self.writable:
-            raise make_error(Code.FORBIDDEN, "this server takes no files")
+        self.check_writable()
         if self.name_pattern is not None and not re.fullmatch(self.name_pattern, name):
             raise make_error(Code.FORBIDDEN, f"this server takes no files of such a name as {shown(name)}")
         if size > self.max_file:

@@ -11,11 +11,11 @@ import os
 import stat
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from .entries import tag_of
-from .errors import Code, Conflict, NotAFile, TransferError, from_os_error, make_error, shown
+from .errors import Busy, Code, Conflict, NotAFile, TransferError, from_os_error, make_error, shown
 from .partial import Partials, Upload
 from .paths import Directory, check_name
 from .rules import ANYBODY, Rules
@@ -30,7 +30,7 @@ class Claim:
     """An upload that has been verified and is to get its name.
 
     Attributes:
-        upload: Closed by :meth:`Store.commit`, if that succeeds.
+        upload: Stays the caller's to close.
         mtime_ns: Nanoseconds since the epoch; ``None``: now.
         tag: The version that is to be replaced; ``None``: whatever is there.
         new: Whether nothing of that name may be there.
@@ -60,31 +60,23 @@ class Store:
         self._partials = Partials(directory, rules, self._usage)
         self._lock = threading.Lock()  # between looking at what is there and replacing it
 
-    def begin(self, user: str, name: str, upload: str, total: int = 0) -> Upload:
+    def begin(self, user: str, name: str, upload: str) -> Upload:
         """Be at an upload, a new one or one that goes on. The caller closes it.
 
         Args:
             user: Whose it is.
             name: What it is to be called.
             upload: The client's own word for it.
-            total: Bytes it is going to have, if they are known.
 
         Raises:
-            TransferError: FORBIDDEN, REFUSED_NAME, NOT_FOUND (no directory to put it into), TOO_LARGE, QUOTA, BUSY, or
-                what the system said.
+            TransferError: FORBIDDEN, REFUSED_NAME, NOT_FOUND (no directory to put it into), QUOTA, BUSY, or what the
+                system said.
         """
-        self.rules.check_writing(name, total)
+        self.rules.check_writing(name)
         parent, _ = self.directory.open_parent(name)
         os.close(parent)
         found = self._partials.open(user, name, upload, create=True)
         assert found is not None
-        try:
-            if total > found.received:  # only asked, not taken: it comes piece by piece
-                self._usage.reserve(user, total - found.received)
-                self._usage.release(user, total - found.received)
-        except BaseException:
-            found.close()
-            raise
         return found
 
     def resume(self, user: str, name: str, upload: str) -> Upload | None:
@@ -119,7 +111,8 @@ class Store:
         """
         if len(claims) > 1:
             for claim in claims:
-                start_writing(claim.upload.fileno(), 0, 0)
+                with suppress(Busy), claim.upload.held() as descriptor:
+                    start_writing(descriptor, 0, 0)
         outcomes: list[os.stat_result | TransferError] = []
         changed: dict[tuple[int, int], int] = {}  # descriptors of directories, by device and inode
         try:
@@ -142,16 +135,17 @@ class Store:
         upload = claim.upload
         parent, last = self.directory.open_parent(upload.name)
         try:
-            with _said_of(upload.name):
-                upload.sync(claim.mtime_ns)
+            with _said_of(upload.name), upload.held() as descriptor:
+                if claim.mtime_ns is not None:
+                    os.utime(descriptor, ns=(claim.mtime_ns, claim.mtime_ns))
+                os.fsync(descriptor)
                 with self._lock:
                     self._replace(claim, parent, last)
-                found = os.fstat(upload.fileno())
+                found = os.fstat(descriptor)
                 where = os.fstat(parent)
         except BaseException:
             os.close(parent)
             raise
-        upload.close()
         if changed.setdefault((where.st_dev, where.st_ino), parent) != parent:
             os.close(parent)
         return found
@@ -182,7 +176,7 @@ class Store:
         Raises:
             TransferError: FORBIDDEN, REFUSED_NAME, EXISTS, NOT_FOUND, or what the system said.
         """
-        self.rules.check_writing(name)
+        self.rules.check_writable()
         with self._parent(name) as (parent, last):
             os.mkdir(last, dir_fd=parent)
             os.fsync(parent)

@@ -25,7 +25,8 @@ from aionet.services.files.errors import (
     RefusedName,
     TransferError,
 )
-from aionet.services.files.handler import ENTRIES_PER_PART, Files
+from aionet.services.files.handler import Files
+from aionet.services.files.reading import ENTRIES_PER_PART
 from aionet.services.files.paths import Directory
 from aionet.services.files.wire import ReplyCodec
 

@@ -13,16 +13,16 @@ import pytest
 
 from aionet.errors import ConfigError
 from aionet.events import CloseReason
-from aionet.services.files.disk import BLOCK
 from aionet.services.files.entries import parse_entries
-from aionet.services.files.handler import ENTRIES_PER_PART, Files
+from aionet.services.files.handler import Files
 from aionet.services.files.paths import Directory
+from aionet.services.files.reading import ENTRIES_PER_PART
 from tests.tools import require
 
 from .conftest import Tree
 from .serving import RawClient, descriptors_of_files, raw_client, serve, until_none_open
 
-PREAD = "aionet.services.files.handler.os.pread"
+PREAD = "aionet.services.files.reading.os.pread"
 BIG = 20 * 1024 * 1024
 
 
