@@ -329,6 +329,10 @@ class Connection(ObjectStream[M]):
         """Report something about this connection to whoever watches the server."""
 
     @abstractmethod
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether anybody listens for events of this kind. Ask before building one on a busy path."""
+
+    @abstractmethod
     def fileno(self) -> int:
         """The socket's descriptor, for looking (options, TCP_INFO); -1 when closed. Do not read or write it."""
 

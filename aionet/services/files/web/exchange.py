@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
 
 from aionet import Connection
+from aionet.events import TransferFinished
 
 from ..errors import Code, TransferError
+from ..rules import ANYBODY
 from .codec import Message, Request
 from .heads import format_head
 from .page import PAGE_FIELDS, TEXT_FIELDS, render_error
@@ -19,6 +22,8 @@ __all__ = ["Exchange", "explain_fault", "status_of_code"]
 
 SKIPPED: Final = 1024 * 1024
 """Bytes of an unwanted body that are read past, so that the connection can go on; behind more it is closed."""
+
+_AUDITED: Final = frozenset({"GET", "PUT", "DELETE", "MKCOL"})
 
 _STATUS: Final[Mapping[str, int]] = MappingProxyType(
     {
@@ -56,9 +61,12 @@ class Exchange:
         conn: Where it came from.
         request: Its head.
         target: What it names.
+        user: Who has proven to be asking.
+        moved: Bytes of a file that were sent, or received.
+        outcome: ``OK``, or a word for what went wrong; until there is an answer, ``INTERRUPTED``.
     """
 
-    __slots__ = ("_close", "_unread", "conn", "request", "target")
+    __slots__ = ("_close", "_started", "_unread", "conn", "moved", "outcome", "request", "target", "user")
 
     def __init__(self, conn: Connection[Message], request: Request, target: Target) -> None:
         self.conn = conn
@@ -66,6 +74,10 @@ class Exchange:
         self.target = target
         self._unread = request.has_body
         self._close = not request.keep_alive
+        self._started = time.monotonic()
+        self.user = ANYBODY
+        self.moved = 0
+        self.outcome: str = Code.INTERRUPTED
 
     @property
     def head_only(self) -> bool:
@@ -80,6 +92,8 @@ class Exchange:
 
     def done(self) -> None:
         """The answer is on its way: the connection goes on, or closes."""
+        if self.outcome is Code.INTERRUPTED:
+            self.outcome = "OK"
         if self._close:
             self.conn.close()
 
@@ -93,6 +107,8 @@ class Exchange:
 
     async def refuse(self, status: int, reason: str, fields: str = "", *, hint: str | None = None) -> None:
         """Say what is wrong: as a page if the client asks for HTML, in plain text otherwise."""
+        if self.outcome is Code.INTERRUPTED:
+            self.outcome = HTTPStatus(status).name
         if "text/html" in self.request.fields.get("accept", ""):
             fields += f"{PAGE_FIELDS}Content-Type: text/html; charset=utf-8\r\n"
             await self.answer(status, fields, render_error(status, HTTPStatus(status).phrase, reason, hint))
@@ -102,8 +118,20 @@ class Exchange:
 
     async def fail(self, exc: TransferError) -> None:
         """:meth:`refuse`, for what went wrong with a transfer."""
+        self.outcome = exc.code
         status = status_of_code(exc.code)
         await self.refuse(status, exc.message, "Retry-After: 1\r\n" if status == 503 else "", hint=exc.hint)
+
+    def report(self) -> None:
+        """Tell whoever watches of a transfer, or a change, that is done or has come to nothing."""
+        method, target = self.request.method, self.target
+        conn, seconds = self.conn, time.monotonic() - self._started
+        if conn.wants(TransferFinished) and method in _AUDITED and not (method == "GET" and target.is_directory):
+            conn.emit(
+                TransferFinished(
+                    conn.route, conn.peername, self.user, method, target.name, self.moved, seconds, self.outcome
+                )
+            )
 
     async def want_body(self) -> None:
         """Let a client send that waits for leave to do so (RFC 9110, 10.1.1)."""

@@ -20,8 +20,8 @@ import anyio
 from aionet import Connection, Limits, StreamHandler, Timeouts
 from aionet.errors import ConfigError, ProtocolError
 
-from ..disk import BLOCK, THREADS, Disk, Lease
-from ..errors import Busy, NotAFile, TransferError
+from ..disk import THREADS, Disk, Lease
+from ..errors import Busy, Code, NotAFile, TransferError
 from ..paths import Directory
 from ..rules import ANYBODY, Rules, Tokens, certificate_name
 from ..store import Store
@@ -32,7 +32,7 @@ from .guard import Guard, comes_from_here
 from .heads import disposition, file_fields
 from .listing import Listing, View, read_listing, read_view
 from .page import PAGE_FIELDS, render_json, render_page
-from .receiving import delete, make_directory, put, received
+from .receiving import GATHERED, delete, make_directory, put, received
 from .sending import Outgoing, changed_since, open_outgoing
 from .target import href, parse_target
 
@@ -76,7 +76,7 @@ class WebFiles(StreamHandler[Message]):
 
     limits = Limits(
         max_connections=1_000,  # browsers hold six, aria2c sixteen at most
-        max_inbound=BLOCK,  # of a body, while the disk takes what came before
+        max_inbound=GATHERED,  # of a body, while the disk takes what came before
     )
 
     timeouts = Timeouts(
@@ -106,7 +106,7 @@ class WebFiles(StreamHandler[Message]):
         self._guard = Guard(hosts)
         self._disk, self._writing = Disk(threads), Disk(_WRITING_THREADS)
         self._pages_held = 0
-        self._methods: dict[str, Callable[[Exchange, str], Awaitable[None]]] = {
+        self._methods: dict[str, Callable[[Exchange], Awaitable[None]]] = {
             "GET": self._get,
             "HEAD": self._get,
             "OPTIONS": self._options,
@@ -130,9 +130,12 @@ class WebFiles(StreamHandler[Message]):
             return
         exchange = Exchange(conn, message, target)
         try:
-            await self._answer(exchange)
-        except TransferError as exc:
-            await exchange.fail(exc)
+            try:
+                await self._answer(exchange)
+            except TransferError as exc:
+                await exchange.fail(exc)
+        finally:
+            exchange.report()
 
     def on_fault(self, conn: Connection[Message], fault: ProtocolError) -> None:
         """Say why, before the core closes."""
@@ -149,7 +152,7 @@ class WebFiles(StreamHandler[Message]):
                 f"this server does not answer to the name {host[:100]!a}",
                 hint="use its address; or allow the name: WebFiles(..., hosts=[...]), or serve --web-host NAME",
             )
-        elif (user := certificate_name(tls) or await self._user(request)) is None:
+        elif (user := certificate_name(tls) or await self._user_of(request)) is None:
             await exchange.refuse(
                 401, "this server wants a token", _CHALLENGE, hint="curl -H 'Authorization: Bearer TOKEN'"
             )
@@ -157,9 +160,10 @@ class WebFiles(StreamHandler[Message]):
             hint = "it was not started to take files" if request.method in _WRITING else None
             await exchange.refuse(405, f"{request.method} is not for this server", self._allow, hint=hint)
         else:
-            await method(exchange, user)
+            exchange.user = user
+            await method(exchange)
 
-    async def _user(self, request: Request) -> str | None:
+    async def _user_of(self, request: Request) -> str | None:
         """Who is asking; ``None``: nobody who may. A wrong token is answered after a second, so that few are tried."""
         if self._tokens is None:
             return ANYBODY
@@ -173,13 +177,13 @@ class WebFiles(StreamHandler[Message]):
 
     # ---- reading -------------------------------------------------------------------------------
 
-    async def _get(self, exchange: Exchange, user: str) -> None:
+    async def _get(self, exchange: Exchange) -> None:
         target, fields = exchange.target, exchange.request.fields
         if target.is_directory:
             await self._show(exchange)
             return
         if "upload" in target.query:
-            offset = await received(exchange, self.store, self._disk, user)
+            offset = await received(exchange, self.store, self._disk)
             await exchange.answer(204, f"Upload-Offset: {offset}\r\nCache-Control: no-store\r\n")
             return
 
@@ -225,19 +229,24 @@ class WebFiles(StreamHandler[Message]):
         head, conn = await exchange.head(answer.status, fields), exchange.conn
         if outgoing.lease is None:
             await conn.send(head + outgoing.body)
+            exchange.moved = len(outgoing.body)
         else:
             conn.write(head)
-            await self._send_large(conn, outgoing, outgoing.lease)
+            exchange.moved = await self._send_large(conn, outgoing, outgoing.lease)
+            if exchange.moved < answer.count:
+                conn.abort()  # it shrank, or is another version now: the client sees a reset, never a mix
+                exchange.outcome = Code.CHANGED
+                return
         exchange.done()
 
-    async def _send_large(self, conn: Connection[Message], outgoing: Outgoing, lease: Lease[int]) -> None:
+    async def _send_large(self, conn: Connection[Message], outgoing: Outgoing, lease: Lease[int]) -> int:
+        """Bytes that were sent: too few, if the file is not what it was."""
         offset, count = outgoing.answer.offset, outgoing.answer.count
         with lease.use() as descriptor:
             sent = await conn.send_file(descriptor, offset, count - _LAST)
             if sent == count - _LAST and not await self._disk.run(changed_since, descriptor, outgoing.info):
                 sent += await conn.send_file(descriptor, offset + sent, _LAST)
-        if sent < count:
-            conn.abort()  # it shrank, or is another version now: the client sees a reset, never a whole that is a mix
+        return sent
 
     async def _show(self, exchange: Exchange) -> None:
         target = exchange.target
@@ -258,19 +267,19 @@ class WebFiles(StreamHandler[Message]):
         finally:
             self._pages_held -= 1
 
-    async def _options(self, exchange: Exchange, user: str) -> None:
+    async def _options(self, exchange: Exchange) -> None:
         await exchange.answer(204, self._allow)
 
     # ---- writing -------------------------------------------------------------------------------
 
-    async def _write(self, function: _Writer, exchange: Exchange, user: str) -> None:
+    async def _write(self, function: _Writer, exchange: Exchange) -> None:
         if not comes_from_here(exchange.request.fields):
             await exchange.refuse(403, "a page of another site may not change anything here")
         else:
-            await function(exchange, self.store, self._writing, user)
+            await function(exchange, self.store, self._writing)
 
 
-_Writer = Callable[[Exchange, Store, Disk, str], Awaitable[None]]
+_Writer = Callable[[Exchange, Store, Disk], Awaitable[None]]
 
 
 def _render(directory: Directory, name: str, view: View, render: Callable[[Listing], bytes]) -> bytes:

@@ -18,18 +18,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+import anyio
+
 from ..disk import Disk, Lease
 from ..entries import tag_of
-from ..errors import BadRequest, Conflict, Mismatch, NotFound, TransferError, shown
+from ..errors import BadRequest, Code, Conflict, Mismatch, NotFound, TransferError, make_error, shown
 from ..partial import Upload
 from ..store import Claim, Store
 from .conditions import etag_matches, may_write
 from .exchange import Exchange
 from .target import href
 
-__all__ = ["delete", "make_directory", "put", "received"]
+__all__ = ["GATHERED", "delete", "make_directory", "put", "received"]
 
-_GATHERED: Final = 1024 * 1024
+GATHERED: Final = 1024 * 1024
 """Bytes of a body that go to a thread together: a hop costs as much as hashing some 100 KiB."""
 
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
@@ -70,14 +72,14 @@ class _Condition:
     tag: str | None = None
 
 
-async def put(exchange: Exchange, store: Store, disk: Disk, user: str) -> None:
+async def put(exchange: Exchange, store: Store, disk: Disk) -> None:
     """``PUT``: 201 for a new file, 204 for a replaced one, 202 for a part behind which another is expected."""
     part, name = _part_of(exchange), _name_of(exchange)
     condition = await disk.run(_check_conditions, exchange, store, name)
     lease: Lease[Upload] = Lease(Upload.close)
     kept = False
     try:
-        await disk.run(_begin, lease, store, user, name, part)
+        await disk.run(_begin, lease, store, exchange.user, name, part)
         await exchange.want_body()
         await _receive(exchange, disk, lease, part)
         if not part.is_last:
@@ -89,7 +91,7 @@ async def put(exchange: Exchange, store: Store, disk: Disk, user: str) -> None:
     finally:
         lease.release()
         if not kept and not part.resumable:  # nobody could go on with it
-            await disk.run(_drop, store, user, name, part.upload)
+            await disk.run(_drop, store, exchange.user, name, part.upload)
     fields = f'ETag: "{tag_of(info)}"\r\nRepr-Digest: sha-256=:{base64.b64encode(digest).decode()}:\r\n'
     if condition.exists:
         await exchange.answer(204, fields)
@@ -97,7 +99,7 @@ async def put(exchange: Exchange, store: Store, disk: Disk, user: str) -> None:
         await exchange.answer(201, f"{fields}Location: {href(name)}\r\n")
 
 
-async def delete(exchange: Exchange, store: Store, disk: Disk, user: str) -> None:
+async def delete(exchange: Exchange, store: Store, disk: Disk) -> None:
     """``DELETE`` of a file, or of an empty directory."""
     name = _name_of(exchange, directory=True)
     condition = await disk.run(_check_conditions, exchange, store, name)
@@ -105,16 +107,16 @@ async def delete(exchange: Exchange, store: Store, disk: Disk, user: str) -> Non
     await exchange.answer(204)
 
 
-async def make_directory(exchange: Exchange, store: Store, disk: Disk, user: str) -> None:
+async def make_directory(exchange: Exchange, store: Store, disk: Disk) -> None:
     """``MKCOL`` (RFC 4918, 9.3)."""
     name = _name_of(exchange, directory=True)
     await disk.run(store.make_directory, name)
     await exchange.answer(201, f"Location: {href(name, is_directory=True)}\r\n")
 
 
-async def received(exchange: Exchange, store: Store, disk: Disk, user: str) -> int:
+async def received(exchange: Exchange, store: Store, disk: Disk) -> int:
     """Bytes there are of the upload that the query names; 0 if there is none."""
-    return await disk.run(_received, store, user, _name_of(exchange), _upload_of(exchange))
+    return await disk.run(_received, store, exchange.user, _name_of(exchange), _upload_of(exchange))
 
 
 # ---- what the request says ---------------------------------------------------------------------
@@ -172,11 +174,17 @@ def _promised_digest(exchange: Exchange, part_of_whole: bool) -> bytes | None:
 async def _receive(exchange: Exchange, disk: Disk, lease: Lease[Upload], part: _Part) -> None:
     offset, pieces, gathered = part.offset, list[bytes](), 0
     while True:
-        piece = await exchange.piece()
+        try:
+            piece = await exchange.piece()
+        except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            if gathered and part.resumable:  # what came is right as far as it goes
+                await disk.run(_write, lease, pieces, offset)
+            raise
         pieces.append(piece)
         gathered += len(piece)
-        if gathered >= _GATHERED or (not piece and gathered):
+        if gathered >= GATHERED or (not piece and gathered):
             await disk.run(_write, lease, pieces, offset)
+            exchange.moved += gathered
             offset, pieces, gathered = offset + gathered, [], 0
         if not piece:
             break
@@ -214,7 +222,11 @@ def _check_conditions(exchange: Exchange, store: Store, name: str) -> _Condition
 
 
 def _begin(lease: Lease[Upload], store: Store, user: str, name: str, part: _Part) -> None:
-    lease.put(store.begin(user, name, part.upload, part.total or 0))
+    upload = store.begin(user, name, part.upload)
+    lease.put(upload)
+    upload.announce(max(part.offset, part.total or 0))
+    if part.offset > upload.received:
+        raise make_error(Code.BAD_RANGE, f"offset {part.offset}: {upload.received} bytes of {shown(name)} are there")
 
 
 def _write(lease: Lease[Upload], pieces: Sequence[bytes], offset: int) -> None:
