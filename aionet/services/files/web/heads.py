@@ -49,6 +49,7 @@ _TYPES: Final = mimetypes.MimeTypes().types_map[True] | {
     ".webp": "image/webp",
     ".woff": "font/woff",
     ".woff2": "font/woff2",
+    ".xhtml": "application/xhtml+xml",
     ".xz": "application/x-xz",
     ".zst": "application/zstd",
     **dict.fromkeys(

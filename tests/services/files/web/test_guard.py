@@ -7,8 +7,19 @@ from aionet.services.files.web.guard import Guard, comes_from_here
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "127.0.0.1:8000", "[::1]", "[::1]:8000", "10.1.2.3:80", "localhost", "LOCALHOST.:8000"]
-    + ["a.localhost", "files.example.com", "Files.Example.com:8000", "a.b.example.org"],
+    [
+        "127.0.0.1",
+        "127.0.0.1:8000",
+        "[::1]",
+        "[::1]:8000",
+        "10.1.2.3:80",
+        "localhost",
+        "LOCALHOST.:8000",
+        "a.localhost",
+        "files.example.com",
+        "Files.Example.com:8000",
+        "a.b.example.org",
+    ],
 )
 def test_hosts_that_are_answered_to(host: str) -> None:
     assert Guard(["files.example.com", "*.example.org"]).knows(host)
@@ -16,8 +27,13 @@ def test_hosts_that_are_answered_to(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example.com", "example.org", "localhost.example.com", "127.0.0.1.example.com", "2130706433", "0x7f.1"]
-    + [
+    [
+        "evil.example.com",
+        "example.org",
+        "localhost.example.com",
+        "127.0.0.1.example.com",
+        "2130706433",
+        "0x7f.1",
         "",
         ":80",
         "a b",

@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,8 +24,8 @@ def digest_field(content: bytes) -> str:
 
 
 @pytest.fixture
-def web(tmp_path: Path) -> Iterator[WebFiles]:
-    yield WebFiles(tmp_path, writable=True)
+def web(tmp_path: Path) -> WebFiles:
+    return WebFiles(tmp_path, writable=True)
 
 
 async def test_a_new_file_and_another_version_of_it(web: WebFiles, tmp_path: Path) -> None:
@@ -41,9 +40,8 @@ async def test_a_new_file_and_another_version_of_it(web: WebFiles, tmp_path: Pat
         replaced = await client.ask("PUT", "/a%20b", b"two")
         assert replaced.status == 204
         assert replaced.fields["etag"] != made.fields["etag"]
-        client.write(
-            b"PUT /c HTTP/1.1\r\nHost: a.localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
-        )
+        client.write(b"PUT /c HTTP/1.1\r\nHost: a.localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.write(b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")
         assert (await client.answer()).status == 201
         assert (await client.ask("PUT", "/empty", b"")).status == 201
     assert (tmp_path / "a b").read_bytes() == b"two"
@@ -199,8 +197,12 @@ async def test_directories_are_made_and_removed(web: WebFiles, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "fields",
-    [{"sec_fetch_site": "cross-site"}, {"sec_fetch_site": "same-site"}, {"origin": "http://evil.example.com"}]
-    + [{"origin": "null"}],
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"origin": "http://evil.example.com"},
+        {"origin": "null"},
+    ],
 )
 async def test_a_page_of_another_site_changes_nothing(web: WebFiles, tmp_path: Path, fields: dict[str, str]) -> None:
     (tmp_path / "a").write_bytes(b"a")

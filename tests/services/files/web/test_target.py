@@ -49,8 +49,9 @@ def test_targets(target: str, expected: Target) -> None:
         "/%ff",
         "/%c3",
         "/?%",
-    ]
-    + ["/%ed%a0%80", "/%c0%ae"],
+        "/%ed%a0%80",
+        "/%c0%ae",
+    ],
 )
 def test_what_is_no_target_or_means_more_than_one_thing(target: str) -> None:
     with pytest.raises(ValueError, match=r"."):
