@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, cast
 
 from aionet.events import Address, TransferFinished
@@ -18,16 +18,19 @@ from .commands import Command, Options, read_options
 from .entries import tag_of
 from .errors import BadRequest, Code, NotFound, TransferError, make_error, shown
 from .manifest import ALGORITHM, CHUNK, Hashes
-from .reading import Sending, get_facts, get_file, get_listing, get_manifest
+from .reading import Sending, get_facts, get_file, get_listing, get_manifest, get_small_file_at_once
 from .rules import ANYBODY, Tokens
 from .store import Store
-from .wire import VERSION, ErrorReply, Reply, Request, RequestCodec, Unreadable
+from .wire import VERSION, Batch, ErrorReply, Reply, Request, RequestCodec, Unreadable
 from .writing import Committing, Writing
 
 __all__ = ["Close", "Conversation", "Pause", "Service", "Step"]
 
 _STEP: Final = 256 * 1024
 """Bytes of answers that are gathered before they are sent."""
+
+_ONE_LINE: Final = 512
+"""Bytes of a request that may be answered without a thread."""
 
 _WRONG_TOKEN: Final = 1.0
 """Seconds until a wrong token is answered."""
@@ -91,7 +94,7 @@ class Conversation:
         self._directory = service.store.directory
         self._user = ANYBODY if user is None and service.tokens is None else user
         self._wrong_tokens = 0
-        self._report = TransferFinished(route, peer, self._user or ANYBODY, "", "", 0, 0.0, "OK")
+        self._route, self._peer = route, peer
         self._writing = Writing(service.store, service.hashes)
         self._encode = RequestCodec().encode
         self._actions: Generator[_Action, int, None] | None = None
@@ -105,6 +108,27 @@ class Conversation:
         """Answer these, each with the whole of its body; the first step."""
         self._actions = self._answer_all(requests)
         return self._advance(None)
+
+    def answer_at_once(self, batch: Batch) -> bytes:
+        """The answer to one ``GET`` of a small file that is in memory; empty, where :meth:`begin` has to be asked.
+
+        It never waits for a disk: the one method that may be called on the event loop.
+        """
+        if len(batch.data) > _ONE_LINE or batch.data.count(b"\n") > 1:
+            return b""
+        started = time.monotonic()
+        ((request, _),) = batch
+        if not isinstance(request, Request) or request.verb != "GET":
+            return b""
+        try:
+            answer = get_small_file_at_once(self._directory, request.name, self._check(request))
+        except TransferError:
+            return b""
+        if answer is None:
+            return b""
+        reply, content = answer
+        self._audit(request, started, reply.size)
+        return self._encode(reply) + content
 
     def go_on(self, sent: int = 0) -> Step:
         """The next step. ``sent``: bytes that have left, if the step before was a :class:`Sending`."""
@@ -267,7 +291,6 @@ class Conversation:
         user = ANYBODY if tokens is None else tokens.user_of(token)
         if user is not None:
             self._user = user
-            self._report = replace(self._report, user=user)
             yield Reply(0)
             return
         self._wrong_tokens += 1
@@ -318,5 +341,8 @@ class Conversation:
         if request.verb in _AUDITED:
             name = "" if request.verb == "AUTH" else request.name  # a token is never told
             seconds = time.monotonic() - started
-            done = replace(self._report, verb=request.verb, name=name, bytes=size, seconds=seconds, outcome=outcome)
-            self.finished.append(done)
+            self.finished.append(
+                TransferFinished(
+                    self._route, self._peer, self._user or ANYBODY, request.verb, name, size, seconds, outcome
+                )
+            )

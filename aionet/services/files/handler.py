@@ -114,6 +114,12 @@ class Files(StreamHandler[Message]):
     async def on_message(self, conn: Connection[Message], message: Message) -> None:
         """Answer requests: those that came together, or one whose body still comes."""
         if isinstance(message, Batch):
+            conversation = _conversation(conn)
+            answer = conversation.answer_at_once(message)
+            if answer:
+                _report(conn, conversation)
+                await conn.send(answer)
+                return
             await self._answer(conn, message)
         elif isinstance(message, Request) and message.size <= _COLLECTED and message.verb != "PUT":
             pieces: list[bytes] = []

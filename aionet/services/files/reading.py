@@ -26,6 +26,7 @@ __all__ = [
     "get_file",
     "get_listing",
     "get_manifest",
+    "get_small_file_at_once",
 ]
 
 ENTRIES_PER_PART: Final = 1000
@@ -53,6 +54,7 @@ class Sending:
 
 
 Answer = Reply | bytes | Sending
+_NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)  # Linux; elsewhere nothing is ever opened from memory
 Answers = Iterator[Answer]
 
 
@@ -112,23 +114,60 @@ def get_file(directory: Directory, name: str, options: Options) -> Answers:
     Raises:
         TransferError: there is no such file, or not that part, or not that version.
     """
-    with directory.opened(name) as (descriptor, found):
-        facts = facts_of(found)
-        size, offset = found.st_size, options.get("offset", 0)
-        if options:
-            _check_version(name, facts["tag"], options)
-            _check_offset(name, offset, size)
-        count = min(options.get("length", size), size - offset)
-        facts = {"offset": str(offset), "total": str(size)} | facts
-        if count > SMALL:
-            yield Reply(count, facts)
-            yield Sending(descriptor, offset, count, name)
-            return
-        content = _read(descriptor, name, offset, count)
-        if tag_of(os.fstat(descriptor)) != facts["tag"]:
-            raise Changed(f"{shown(name)} was changed while it was read")
-        yield Reply(count, facts | {"checked": "1"})
-        yield content
+    descriptor, found = directory.open_file(name)
+    try:
+        reply = _reply_of(name, found, options)
+        offset = options.get("offset", 0)
+        if reply.size > SMALL:
+            yield reply
+            yield Sending(descriptor, offset, reply.size, name)
+        else:
+            content = _read(descriptor, name, offset, reply.size)
+            yield _checked(descriptor, name, found, reply)
+            yield content
+    finally:
+        os.close(descriptor)
+
+
+def get_small_file_at_once(directory: Directory, name: str, options: Options) -> tuple[Reply, bytes] | None:
+    """As :func:`get_file`, for a small file that is in memory: it never waits for a disk, and may run on an event loop.
+
+    ``None`` where that cannot be promised, and where :func:`get_file` would raise: ask that, in a thread.
+    """
+    opened = directory.open_cached(name)
+    if opened is None:
+        return None
+    descriptor, found = opened
+    try:
+        reply = _reply_of(name, found, options)
+        if reply.size > SMALL:
+            return None
+        content = bytearray(reply.size)
+        if reply.size and os.preadv(descriptor, [content], options.get("offset", 0), _NOWAIT) < reply.size:
+            return None
+        return _checked(descriptor, name, found, reply), bytes(content)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _reply_of(name: str, found: os.stat_result, options: Options) -> Reply:
+    facts = facts_of(found)
+    size, offset = found.st_size, options.get("offset", 0)
+    if options.get("tag", facts["tag"]) != facts["tag"]:
+        raise Changed(f"{shown(name)} is another version now: {facts['tag']}")
+    _check_offset(name, offset, size)
+    count = min(options.get("length", size), size - offset)
+    return Reply(count, {"offset": str(offset), "total": str(size), **facts})
+
+
+def _checked(descriptor: int, name: str, found: os.stat_result, reply: Reply) -> Reply:
+    """The reply, if the file is the version that it says, now that it was read."""
+    now = os.fstat(descriptor)
+    if (now.st_mtime_ns, now.st_ctime_ns, now.st_size) != (found.st_mtime_ns, found.st_ctime_ns, found.st_size):
+        raise Changed(f"{shown(name)} was changed while it was read")
+    return Reply(reply.size, {**reply.facts, "checked": "1"})
 
 
 def get_manifest(hashes: Hashes, descriptor: int, name: str, options: Options, facts: dict[str, str]) -> Answers:
@@ -145,13 +184,10 @@ def get_manifest(hashes: Hashes, descriptor: int, name: str, options: Options, f
     for part in hashes.manifest(descriptor, name, offset=offset, length=options.get("length"), chunks=wanted):
         body = b"".join(b"%s\n" % digest.hex().encode() for digest in part.digests)
         last = {"digest": part.whole} if part.whole else {}
-        yield Reply(len(body), {"offset": str(part.offset)} | facts | (last if part.last else {"more": "1"}))
+        yield Reply(
+            len(body), {"offset": str(part.offset), "total": str(size)} | facts | (last if part.last else {"more": "1"})
+        )
         yield body
-
-
-def _check_version(name: str, tag: str, options: Options) -> None:
-    if options.get("tag", tag) != tag:
-        raise Changed(f"{shown(name)} is another version now: {tag}")
 
 
 def _check_offset(name: str, offset: int, size: int) -> None:

@@ -62,6 +62,7 @@ _WORD: Final = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 _VERB: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _VALUE: Final = re.compile(r"[!-:<-~]+")  # printable ASCII without space and semicolon
+_FACTS: Final = re.compile(rf"(;{_KEY.pattern}={_VALUE.pattern})*")
 _SIZE: Final = re.compile(r"[0-9]{1,19}")
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _HTTP: Final = re.compile(r"[A-Z]+ (/|http)\S* HTTP/[0-9.]+")
@@ -395,10 +396,10 @@ def _parse_size(text: str) -> int:
 
 
 def _format_facts(head: str, facts: Mapping[str, str]) -> str:
-    for key, value in facts.items():
-        if not _KEY.fullmatch(key) or not _VALUE.fullmatch(value):
-            raise EncodeError(f"{key}={value!r}: a key is lower case, a value printable ASCII without space and ';'")
-    return ";".join([head, *(f"{key}={value}" for key, value in facts.items())])
+    text = "".join([f";{key}={value}" for key, value in facts.items()])
+    if not _FACTS.fullmatch(text) or text.count(";") != len(facts):
+        raise EncodeError(f"{facts!r}: a key is lower case, a value printable ASCII without space and ';'")
+    return head + text
 
 
 def _format_error(message: ErrorReply, longest: int) -> bytes:

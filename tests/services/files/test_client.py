@@ -26,8 +26,8 @@ from aionet.services.files.errors import (
     TransferError,
 )
 from aionet.services.files.handler import Files
-from aionet.services.files.reading import ENTRIES_PER_PART
 from aionet.services.files.paths import Directory
+from aionet.services.files.reading import ENTRIES_PER_PART
 from aionet.services.files.wire import ReplyCodec
 
 from ...conftest import TLSFiles
