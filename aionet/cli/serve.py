@@ -21,7 +21,7 @@ __all__ = ["serve"]
 Examples:
   python -m aionet serve
   python -m aionet serve tcp://127.0.0.1:7000=echo udp://127.0.0.1:7000=datagram
-  python -m aionet serve files --directory ~/Public
+  python -m aionet serve files web --directory ~/Public
   python -m aionet serve 'tls://0.0.0.0:7443?cert=server.pem&key=server.key=chat'
   python -m aionet serve unix:///run/app.sock=myapp:handler
   python -m aionet serve examples.kv:router
@@ -59,7 +59,16 @@ import), 4 bad configuration, 5 the drain deadline was hit.""",
     metavar="N",
     help="Open at once; above it new ones wait in the kernel's queue.",
 )
-@click.option("--directory", metavar="DIR", help="What files offers.  [default: shared_files, made if absent]")
+@click.option("--directory", metavar="DIR", help="What files and web offer.  [default: shared_files, made if absent]")
+@click.option("--writable", is_flag=True, default=None, help="Let clients of files and web send, change and delete.")
+@click.option(
+    "--token",
+    metavar="TOKEN",
+    help="What clients of files and web have to show. Others can see arguments: AIONET_TOKEN is better.",
+)
+@click.option(
+    "--web-host", "web_hosts", multiple=True, metavar="NAME", help="A name, besides any address, that web is called by."
+)
 @click.option("--prefix", metavar="TEXT", help="What echo puts before each chunk.")
 @click.option("--ack", metavar="TEXT", help="What datagram answers, instead of the datagram.")
 @click.option("--app-dir", default=".", metavar="DIR", help="Where MODULE is looked for first.  [default: here]")
@@ -77,6 +86,9 @@ def serve(
     directory: str | None,
     prefix: str | None,
     ack: str | None,
+    writable: bool | None,
+    token: str | None,
+    web_hosts: tuple[str, ...],
     app_dir: str,
     log_level: str,
     as_json: bool,
@@ -91,7 +103,8 @@ def serve(
       MODULE:ROUTER             your own router, or a function that makes it; no other target beside it
     Without any: all four services.
     """
-    plan = build_plan(targets, host, ServiceOptions(directory, prefix, ack), app_dir)
+    options = ServiceOptions(directory, prefix, ack, writable, token, web_hosts or None)
+    plan = build_plan(targets, host, options, app_dir)
     raise_descriptor_limit()
     talk = Talk(plan.services, drain_timeout=drain_timeout, as_json=as_json)
     logs = setup_logging(log_level)

@@ -23,7 +23,7 @@ from .errors import from_os_error
 from .manifest import Hashes
 from .paths import Directory
 from .reading import Sending
-from .rules import Rules, Tokens, certificate_name
+from .rules import Tokens, certificate_name
 from .store import Store
 from .wire import Batch, Message, Request, RequestCodec, Unreadable, explain
 
@@ -54,7 +54,8 @@ class Files(StreamHandler[Message]):
     While the server drains, a download that runs goes on until the drain deadline; nothing new is taken.
 
     Args:
-        directory: Its path, or a :class:`~aionet.services.files.paths.Directory` (which stays the caller's to close).
+        directory: Its path; or a :class:`~aionet.services.files.paths.Directory`, which stays the caller's to close; or
+            the :class:`~aionet.services.files.store.Store` of another service, so that both go by the same rules.
         token: What a client has to send before anything else; or each user's own, by his name. A client whose
             certificate TLS has verified needs none, and goes by the common name in it. ``None``: nobody needs one.
         hidden: Whether names that begin with a dot are served; not for a ``Directory``, which has its own setting.
@@ -74,16 +75,15 @@ class Files(StreamHandler[Message]):
 
     def __init__(
         self,
-        directory: str | os.PathLike[str] | Directory,
+        directory: str | os.PathLike[str] | Directory | Store,
         *,
         token: str | Mapping[str, str] | None = None,
         hidden: bool = False,
         threads: int = THREADS,
         **rules: Any,
     ) -> None:
-        checked = Rules(**rules)
-        self.directory = directory if isinstance(directory, Directory) else Directory(directory, hidden=hidden)
-        self.store = Store(self.directory, checked)
+        self.store = Store.of(directory, hidden=hidden, rules=rules)
+        self.directory, checked = self.store.directory, self.store.rules
         self.codec = RequestCodec(max_body=checked.max_file if checked.writable else _PASSED_OVER)
         self.limits = Limits(
             # A connection holds a descriptor for its file, and if it writes up to 32 more for a moment; and in bytes

@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
+
+from aionet.errors import ConfigError
 
 from .entries import tag_of
 from .errors import Busy, Code, Conflict, NotAFile, TransferError, from_os_error, make_error, shown
@@ -59,6 +62,28 @@ class Store:
         self._usage = Usage(directory, rules)
         self._partials = Partials(directory, rules, self._usage)
         self._lock = threading.Lock()  # between looking at what is there and replacing it
+
+    @classmethod
+    def of(
+        cls, directory: str | os.PathLike[str] | Directory | Store, *, hidden: bool, rules: Mapping[str, Any]
+    ) -> Store:
+        """What a service was given as its directory, as a store.
+
+        Args:
+            directory: A path; a ``Directory``; or a store, which several services then share.
+            hidden: Whether names that begin with a dot are served; only for a path.
+            rules: Fields of :class:`~.rules.Rules`; not for a store.
+
+        Raises:
+            ConfigError: the directory cannot be served, or a rule makes no sense; or more was said of one that is made.
+        """
+        if isinstance(directory, Store):
+            if rules or hidden:
+                raise ConfigError("a store has its own rules: give them where it is made")
+            return directory
+        if not isinstance(directory, Directory):
+            directory = Directory(directory, hidden=hidden)
+        return cls(directory, Rules(**rules))
 
     def begin(self, user: str, name: str, upload: str) -> Upload:
         """Be at an upload, a new one or one that goes on. The caller closes it.

@@ -18,12 +18,12 @@ from typing import Any, Final
 import anyio
 
 from aionet import Connection, Limits, StreamHandler, Timeouts
-from aionet.errors import ConfigError, ProtocolError
+from aionet.errors import ProtocolError
 
 from ..disk import THREADS, Disk, Lease
 from ..errors import Busy, Code, NotAFile, TransferError
 from ..paths import Directory
-from ..rules import ANYBODY, Rules, Tokens, certificate_name
+from ..rules import ANYBODY, Tokens, certificate_name
 from ..store import Store
 from .codec import HttpCodec, Message, Request, status_of
 from .conditions import Answer, choose, format_date
@@ -59,14 +59,14 @@ class WebFiles(StreamHandler[Message]):
     """Serve a directory to browsers and other clients of HTTP/1.1.
 
     Args:
-        directory: Its path; or the store of a :class:`~aionet.services.files.Files` beside it, so that both serve the
-            same directory by the same rules.
+        directory: Its path; or a :class:`~aionet.services.files.paths.Directory`, which stays the caller's to close; or
+            the :class:`~aionet.services.files.store.Store` of another service, so that both go by the same rules.
         token: What a client has to show, as bearer token or as the password of Basic authentication; or each user's
             own, by his name. A client whose certificate TLS has verified needs none. ``None``: nobody needs one.
-        hidden: Whether names that begin with a dot are served; not for a store, which has its own setting.
+        hidden: Whether names that begin with a dot are served; only for a path.
         hosts: Names, besides ``localhost`` and any address, by which this server may be called; ``"*"``: by any.
         threads: How many disk operations may run at once, those of uploads not counted.
-        rules: Fields of :class:`~aionet.services.files.rules.Rules`, such as ``writable=True``; not for a store either.
+        rules: Fields of :class:`~aionet.services.files.rules.Rules`, such as ``writable=True``; not for a store.
 
     Raises:
         ConfigError: the directory is absent, no directory, or may not be read; a token or a rule makes no sense.
@@ -88,7 +88,7 @@ class WebFiles(StreamHandler[Message]):
 
     def __init__(
         self,
-        directory: str | os.PathLike[str] | Store,
+        directory: str | os.PathLike[str] | Directory | Store,
         *,
         token: str | Mapping[str, str] | None = None,
         hidden: bool = False,
@@ -96,12 +96,7 @@ class WebFiles(StreamHandler[Message]):
         threads: int = THREADS,
         **rules: Any,
     ) -> None:
-        if isinstance(directory, Store):
-            if rules or hidden:
-                raise ConfigError("a store has its own rules: give them where it is made")
-            self.store = directory
-        else:
-            self.store = Store(Directory(directory, hidden=hidden), Rules(**rules))
+        self.store = Store.of(directory, hidden=hidden, rules=rules)
         self._tokens = None if token is None else Tokens(token)
         self._guard = Guard(hosts)
         self._disk, self._writing = Disk(threads), Disk(_WRITING_THREADS)
