@@ -18,14 +18,14 @@ from .heads import format_head
 from .page import PAGE_FIELDS, TEXT_FIELDS, render_error
 from .target import Target
 
-__all__ = ["Exchange", "explain_fault", "status_of_code"]
+__all__ = ["STATUS", "Exchange", "explain_fault", "status_of_code"]
 
 SKIPPED: Final = 1024 * 1024
 """Bytes of an unwanted body that are read past, so that the connection can go on; behind more it is closed."""
 
 _AUDITED: Final = frozenset({"GET", "PUT", "DELETE", "MKCOL"})
 
-_STATUS: Final[Mapping[str, int]] = MappingProxyType(
+STATUS: Final[Mapping[str, int]] = MappingProxyType(
     {
         Code.BAD_REQUEST: 400,
         Code.BAD_RANGE: 409,
@@ -47,11 +47,12 @@ _STATUS: Final[Mapping[str, int]] = MappingProxyType(
         Code.NO_SPACE: 507,
     }
 )
+"""Statuses by the code of the file service; those that are the server's own trouble are 500."""
 
 
 def status_of_code(code: str) -> int:
     """The status for a code of the file service; 500 for those that are the server's own trouble."""
-    return _STATUS.get(code, 500)
+    return STATUS.get(code, 500)
 
 
 class Exchange:
