@@ -12,6 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from .listing import Listing, View, read_listing, read_view
 from .page import PAGE_FIELDS, render_json, render_page
 from .receiving import GATHERED, delete, make_directory, put, received
 from .sending import Outgoing, changed_since, open_outgoing
-from .target import href, parse_target
+from .target import Target, href, parse_target
 
 __all__ = ["WebFiles"]
 
@@ -48,8 +49,10 @@ _MAX_PAGES_HELD: Final = 64
 _WRITING_THREADS: Final = 4
 """Threads in which uploads wait for the disk: fsync can take seconds, and readers must not wait behind it."""
 
-_READING: Final = "GET, HEAD, OPTIONS"
-_WRITING: Final = f"{_READING}, PUT, DELETE, MKCOL"
+_Writer = Callable[[Exchange, Store, Disk], Awaitable[None]]
+
+_WRITERS: Final[Mapping[str, _Writer]] = {"PUT": put, "DELETE": delete, "MKCOL": make_directory}
+
 _CHALLENGE: Final = (
     'WWW-Authenticate: Basic realm="files", charset="UTF-8"\r\nWWW-Authenticate: Bearer realm="files"\r\n'
 )
@@ -106,12 +109,14 @@ class WebFiles(StreamHandler[Message]):
             "HEAD": self._get,
             "OPTIONS": self._options,
         }
-        self._allow = f"Allow: {_WRITING if self.store.rules.writable else _READING}\r\n"
         if self.store.rules.writable:
-            self._methods |= {
-                method: partial(self._write, function)
-                for method, function in (("PUT", put), ("DELETE", delete), ("MKCOL", make_directory))
-            }
+            self._methods |= {method: partial(self._write, function) for method, function in _WRITERS.items()}
+        self._allow = f"Allow: {', '.join(self._methods)}\r\n"
+
+    def on_connect(self, conn: Connection[Message]) -> None:
+        """Note down once what TLS has agreed on."""
+        tls = conn.tls
+        conn.state = _Peer(tls is not None, certificate_name(tls))
 
     async def on_message(self, conn: Connection[Message], message: Message) -> None:
         """Answer one request."""
@@ -119,9 +124,11 @@ class WebFiles(StreamHandler[Message]):
         try:
             target = parse_target(message.target)
         except ValueError as exc:
-            method_only = message.target == "*" and message.method == "OPTIONS"
-            exchange = Exchange(conn, message, parse_target("/"))
-            await (exchange.answer(204, self._allow) if method_only else exchange.refuse(400, f"{exc}"))
+            exchange = Exchange(conn, message, Target("", True, {}))
+            if message.target == "*" and message.method == "OPTIONS":
+                await self._options(exchange)
+            else:
+                await exchange.refuse(400, str(exc))
             return
         exchange = Exchange(conn, message, target)
         try:
@@ -137,22 +144,22 @@ class WebFiles(StreamHandler[Message]):
         conn.write(explain_fault(status_of(fault), str(fault)))
 
     async def _answer(self, exchange: Exchange) -> None:
-        request, tls = exchange.request, exchange.conn.tls
+        request, peer = exchange.request, exchange.conn.state
         host = exchange.target.authority or request.fields.get("host")
         if host is None and request.minor:
             await exchange.refuse(400, "a request of HTTP/1.1 names its host")
-        elif host is not None and tls is None and not self._guard.knows(host):
+        elif host is not None and not peer.is_secure and not self._guard.knows(host):
             await exchange.refuse(
                 421,
                 f"this server does not answer to the name {host[:100]!a}",
                 hint="use its address; or allow the name: WebFiles(..., hosts=[...]), or serve --web-host NAME",
             )
-        elif (user := certificate_name(tls) or await self._user_of(request)) is None:
+        elif (user := peer.user or await self._user_of(request)) is None:
             await exchange.refuse(
                 401, "this server wants a token", _CHALLENGE, hint="curl -H 'Authorization: Bearer TOKEN'"
             )
         elif (method := self._methods.get(request.method)) is None:
-            hint = "it was not started to take files" if request.method in _WRITING else None
+            hint = "it was not started to take files" if request.method in _WRITERS else None
             await exchange.refuse(405, f"{request.method} is not for this server", self._allow, hint=hint)
         else:
             exchange.user = user
@@ -274,7 +281,17 @@ class WebFiles(StreamHandler[Message]):
             await function(exchange, self.store, self._writing)
 
 
-_Writer = Callable[[Exchange, Store, Disk], Awaitable[None]]
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    """What is known of a connection, whatever it asks for.
+
+    Attributes:
+        is_secure: Under TLS: then the client has compared our name with our certificate.
+        user: Who it has proven to be by a certificate of its own.
+    """
+
+    is_secure: bool
+    user: str | None
 
 
 def _render(directory: Directory, name: str, view: View, render: Callable[[Listing], bytes]) -> bytes:

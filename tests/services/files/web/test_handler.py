@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import ssl
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from aionet.services.files.rules import Rules
 from aionet.services.files.store import Store
 from aionet.services.files.web import WebFiles
 
+from ....conftest import TLSFiles
 from ..conftest import Tree
 from .web_tools import request, serve_web, web_client
 
@@ -276,3 +278,18 @@ def test_what_cannot_be_served(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError):
             WebFiles(**arguments)
+
+
+async def test_under_tls_a_certificate_names_the_user_and_any_host_will_do(tree: Tree, tls_files: TLSFiles) -> None:
+    endpoint = f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}&client_ca={tls_files.ca}"
+    finished: list[TransferFinished] = []
+    (tree.root / "large").write_bytes(bytes(300_000))
+    async with serve_web(WebFiles(tree.root, token=TOKEN), endpoint) as served:
+        served.server.events.subscribe(finished.append, TransferFinished)
+        context = ssl.create_default_context(cafile=str(tls_files.ca))
+        context.load_cert_chain(tls_files.client_cert, tls_files.client_key)
+        async with web_client(served, ssl=context) as client:
+            for target, size in (("/hello.txt", 11), ("/large", 300_000)):
+                answer = await client.ask("GET", target, host="files.example.com")
+                assert (answer.status, len(answer.body)) == (200, size)
+    assert [event.user for event in finished] == ["client.example.com"] * 2

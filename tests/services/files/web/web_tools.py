@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from ssl import SSLContext
 
 from aionet.endpoint import Endpoint
 from aionet.events import ConnectionClosed, HandlerFailed
@@ -31,9 +31,9 @@ class Served:
 
 
 @asynccontextmanager
-async def serve_web(handler: WebFiles, **options: Any) -> AsyncIterator[Served]:
+async def serve_web(handler: WebFiles, endpoint: str = "tcp://127.0.0.1:0") -> AsyncIterator[Served]:
     router = Router()
-    router.add("tcp://127.0.0.1:0", handler, **options)
+    router.add(endpoint, handler)
     async with Server(router) as server:
         served = Served(server, handler, server.addresses[0], [], [])
         server.events.subscribe(served.failures.append, HandlerFailed)
@@ -98,8 +98,8 @@ def request(method: str, target: str = "/", body: bytes | None = None, **fields:
 
 
 @asynccontextmanager
-async def web_client(served: Served) -> AsyncIterator[WebClient]:
-    reader, writer = await asyncio.open_connection(served.endpoint.host, served.endpoint.port)
+async def web_client(served: Served, ssl: SSLContext | None = None) -> AsyncIterator[WebClient]:
+    reader, writer = await asyncio.open_connection(served.endpoint.host, served.endpoint.port, ssl=ssl)
     client = WebClient(reader, writer)
     try:
         yield client
