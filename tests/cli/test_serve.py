@@ -244,3 +244,15 @@ def test_a_directory_over_http(tmp_path: Path) -> None:
                 sock.sendall(request)
                 assert sock.makefile("rb").readline() == line
     assert (tmp_path / "public" / "new").is_dir()
+
+
+def test_files_and_web_on_one_port(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    with served("tcp://127.0.0.1:0=files,web", "--directory", ".", cwd=tmp_path) as (_, where):
+        for request, line in (
+            (b"GET a.txt\n", b"OK 5;"),
+            (b"GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
+        ):
+            with dial(where["files"]) as sock:
+                sock.sendall(request)
+                assert sock.makefile("rb").readline().startswith(line)

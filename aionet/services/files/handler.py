@@ -15,6 +15,7 @@ import anyio
 
 from aionet import CloseReason, Connection, Limits, StreamHandler, Timeouts
 from aionet.errors import ProtocolError
+from aionet.routing import regex
 
 from .commands import commands
 from .conversation import Close, Conversation, Pause, Service, Step
@@ -47,6 +48,12 @@ _PASSED_OVER: Final = 1 * _MIB
 _WRITING_THREADS: Final = 4
 """Threads in which uploads wait for the disk: fsync can take seconds, and readers must not wait behind it."""
 
+_MATCH: Final = regex(rb"(?:%b)[ ;\r\n]" % "|".join(commands(writable=True)).encode()) & ~regex(
+    rb"[A-Z]+ (?:/|https?://)"
+)
+"""A verb in capitals, for "hello" is said to others too; and no request of HTTP: no name begins with a slash, or has
+two in a row."""
+
 
 class Files(StreamHandler[Message]):
     """Serve a directory: to be read, and if it is allowed to be written.
@@ -65,6 +72,8 @@ class Files(StreamHandler[Message]):
     Raises:
         ConfigError: the directory is absent, no directory, or may not be read; a token or a rule makes no sense.
     """
+
+    match = _MATCH
 
     timeouts = Timeouts(
         first_message=60.0,  # a person who connects by hand types the first line

@@ -20,6 +20,7 @@ import anyio
 
 from aionet import Connection, Limits, StreamHandler, Timeouts
 from aionet.errors import ProtocolError
+from aionet.routing import http
 
 from ..disk import THREADS, Disk, Lease
 from ..errors import Busy, Code, NotAFile, TransferError
@@ -76,6 +77,7 @@ class WebFiles(StreamHandler[Message]):
     """
 
     codec = HttpCodec
+    match = http()
 
     limits = Limits(
         max_connections=1_000,  # browsers hold six, aria2c sixteen at most

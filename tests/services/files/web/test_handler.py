@@ -15,6 +15,7 @@ from aionet.services.files.paths import Directory
 from aionet.services.files.rules import Rules
 from aionet.services.files.store import Store
 from aionet.services.files.web import WebFiles
+from aionet.testing import verify_matcher
 
 from ....conftest import TLSFiles
 from ..conftest import Tree
@@ -266,6 +267,12 @@ async def test_a_head_that_never_ends_meets_its_deadline(tree: Tree) -> None:
             await asyncio.sleep(0.001)
         assert await client.rest() == b""
         assert [event.reason for event in served.closed] == [CloseReason.MESSAGE_TIMEOUT]
+
+
+def test_how_its_clients_begin() -> None:
+    verify_matcher(
+        WebFiles.match, [request("GET", "/"), request("PUT", "/a", b"x")], [b"HELLO\n", b"\x16\x03\x01", b"/who\n"]
+    )
 
 
 def test_what_cannot_be_served(tmp_path: Path) -> None:
