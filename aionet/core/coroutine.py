@@ -238,5 +238,7 @@ class CoroutineConnection(StreamConnection[M]):
     def _finish(self) -> None:
         self._ended = True
         self._wake_receiver()
-        if self._task is None:  # else the task finishes, once it has
+        if self._task is None:
             super()._finish()
+        elif self._names is None:  # the task finishes, once it has; by then uvloop's transport has forgotten them
+            self._names = self._extra("peername"), self._extra("sockname")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -25,7 +24,6 @@ CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Characters of Unicode's category Cc: C0, DEL and C1. No name with one of them is served, listed or believed."""
 
 _NANOSECONDS: Final = 1_000_000_000
-_VERSION: Final = struct.Struct("=QQqq")
 _TIME: Final = re.compile(r"(-?)(\d{1,19})(?:\.(\d{1,9}))?")
 
 
@@ -53,7 +51,7 @@ def tag_of(found: os.stat_result) -> str:
 
     The system's clock decides how soon: two changes in one tick (4 ms; none since Linux 6.13) count as one.
     """
-    version = _VERSION.pack(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    version = b"%d %d %d %d" % (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     return blake2b(version, digest_size=12).hexdigest()
 
 

@@ -26,7 +26,7 @@ from .paths import Directory
 from .reading import Sending
 from .rules import Tokens, certificate_name
 from .store import Store
-from .wire import Batch, Message, Request, RequestCodec, Unreadable, explain
+from .wire import MAX_SIZE, Batch, Message, Request, RequestCodec, Unreadable, explain
 
 __all__ = ["Files"]
 
@@ -48,9 +48,8 @@ _PASSED_OVER: Final = 1 * _MIB
 _WRITING_THREADS: Final = 4
 """Threads in which uploads wait for the disk: fsync can take seconds, and readers must not wait behind it."""
 
-_MATCH: Final = regex(rb"(?:%b)[ ;\r\n]" % "|".join(commands(writable=True)).encode()) & ~regex(
-    rb"[A-Z]+ (?:/|https?://)"
-)
+_VERBS: Final = "|".join(commands(writable=True)).encode()
+_MATCH: Final = regex(rb"(?:%b)[ ;\r\n]" % _VERBS) & ~regex(rb"[A-Z]+ (?:/|https?://)")
 """A verb in capitals, for "hello" is said to others too; and no request of HTTP: no name begins with a slash, or has
 two in a row."""
 
@@ -93,7 +92,8 @@ class Files(StreamHandler[Message]):
     ) -> None:
         self.store = Store.of(directory, hidden=hidden, rules=rules)
         self.directory, checked = self.store.directory, self.store.rules
-        self.codec = RequestCodec(max_body=checked.max_file if checked.writable else _PASSED_OVER)
+        # Where files are taken, one that is too large is refused in words, by its announcement.
+        self.codec = RequestCodec(max_body=MAX_SIZE if checked.writable else _PASSED_OVER)
         self.limits = Limits(
             # A connection holds a descriptor for its file, and if it writes up to 32 more for a moment; and in bytes
             # what is said below, and once more in the threads: 100 KiB, or 2 MiB if it writes.

@@ -96,7 +96,7 @@ class Hashes:
         """
         found = os.fstat(descriptor)
         tag, size = tag_of(found), found.st_size
-        end = size if length is None else min(size, offset + length)
+        end = size if length is None else min(size, -(-(offset + length) // CHUNK) * CHUNK)  # whole chunks
         whole = length is None and not offset
         known = self._recall(tag)
         if known is not None and (known.chunks is not None or not chunks):

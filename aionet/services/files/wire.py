@@ -40,6 +40,7 @@ from aionet.errors import ConfigError, EncodeError, FrameTooLarge, IncompleteFra
 
 __all__ = [
     "MAX_HEADER",
+    "MAX_SIZE",
     "VERSION",
     "Batch",
     "ErrorReply",
@@ -57,6 +58,9 @@ VERSION: Final = "1"
 
 MAX_HEADER: Final = 8192
 """Bytes of a header line: twice a name of PATH_MAX."""
+
+MAX_SIZE: Final = 10**19 - 1
+"""Bytes of a body: the largest number of 19 digits, more than any file has."""
 
 _WORD: Final = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 _VERB: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
