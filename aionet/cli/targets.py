@@ -233,10 +233,15 @@ def _read(target: str, host: str) -> tuple[Endpoint, list[str]]:
         if "://" in target:
             raise EndpointError(f"{target!r} does not say what to serve there", hint=f"try {target}=echo; {_known()}")
         raise _unknown_service(target)
-    endpoint = Endpoint.parse(place)
-    for what in names.split(","):
+    endpoint, whats = Endpoint.parse(place), names.split(",")
+    for what in whats:
         _check_served(target, endpoint, what)
-    return endpoint, names.split(",")
+    if len(whats) > 1 and endpoint.is_websocket:
+        raise RouteError(
+            f"{target!r}: a WebSocket endpoint is one handler's: all its clients begin alike",
+            hint="a router has WebSocket beside others: auto://, codec=WebSocketCodec(), match=websocket('/path')",
+        )
+    return endpoint, whats
 
 
 def _check_served(target: str, endpoint: Endpoint, what: str) -> None:

@@ -213,6 +213,7 @@ def test_a_handler_of_ones_own_may_share_a_port(tmp_path: Path) -> None:
         ("tcp://127.0.0.1:1=files,files", "can never be reached: 'files' by", "narrower"),
         ("tcp://127.0.0.1:1=echo,", "unknown service ''", "services: echo"),
         ("tcp://127.0.0.1:1=echo,datagram", "datagram is served over udp", "echo is the one"),
+        ("ws://127.0.0.1:1/chat=chat,echo", "a WebSocket endpoint is one handler's", "match=websocket('/path')"),
         ("udp://127.0.0.1:1=datagram,datagram", "is taken by route 'datagram'", "no first bytes"),
     ],
 )
