@@ -5,6 +5,7 @@
     tcp://127.0.0.1:7000            tcp://[::1]:7000?nodelay=0&rcvbuf=262144
     tls://0.0.0.0:7443?cert=server.pem&key=server.key&client_ca=clients.pem
     auto://0.0.0.0:4000?cert=a.pem&cert=b.pem       plain and TLS on one port, certificates by SNI
+    ws://127.0.0.1:8081/chat        wss://0.0.0.0:8443/chat?cert=server.pem&key=server.key
     unix:///run/app.sock?mode=0600
     udp://239.1.2.3:5000?interface=127.0.0.1
     fd://3                          a listening socket inherited from a supervisor
@@ -29,11 +30,14 @@ __all__ = ["OPTIONS", "SCHEMES", "Endpoint", "Option", "OptionValue"]
 
 OptionValue = bool | int | str | tuple[str, ...]
 
-SCHEMES: Final = ("tcp", "tls", "auto", "unix", "udp", "fd")
-_STREAM_INET = frozenset({"tcp", "tls", "auto"})
+SCHEMES: Final = ("tcp", "tls", "auto", "ws", "wss", "unix", "udp", "fd")
+_TLS = frozenset({"tls", "wss"})
+_WEB = frozenset({"ws", "wss"})
+_SERVES_TLS = _TLS | {"auto"}
+_STREAM_INET = frozenset({"tcp"}) | _SERVES_TLS | _WEB
 _STREAM = _STREAM_INET | {"unix", "fd"}
 _INET = _STREAM_INET | {"udp"}
-_SERVES_TLS = frozenset({"tls", "auto"})
+_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,12 @@ OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
             repeats=True,
         ),
         "client_ca": Option(str, _SERVES_TLS, "PEM file of CAs; a client must show a certificate of theirs"),
-        "ca": Option(str, frozenset({"tls"}), "PEM file of CAs a client trusts (default: the system's)"),
-        "server_name": Option(str, frozenset({"tls"}), "name a client expects in the certificate (default: the host)"),
-        "verify": Option(bool, frozenset({"tls"}), "whether a client checks the certificate (default on)"),
+        "ca": Option(str, _TLS, "PEM file of CAs a client trusts (default: the system's)"),
+        "server_name": Option(str, _TLS, "name a client expects in the certificate (default: the host)"),
+        "verify": Option(bool, _TLS, "whether a client checks the certificate (default on)"),
+        "proxy_header": Option(
+            str, _STREAM - {"fd", "auto"}, "PROXY header that a client sends first: v1 or v2, of its own end"
+        ),
         "broadcast": Option(bool, frozenset({"udp"}), "SO_BROADCAST: may send to broadcast addresses"),
         "interface": Option(str, frozenset({"udp"}), "interface of a multicast group: its IPv4 address, or its name"),
         "ttl": Option(int, frozenset({"udp"}), "hops a multicast datagram may travel (default 1)"),
@@ -96,7 +103,8 @@ class Endpoint:
         scheme: One of :data:`SCHEMES`.
         host: Name or address without brackets; ``""`` means every address. Empty for ``unix`` and ``fd``.
         port: 0 to 65535; 0 lets the system choose. 0 for ``unix``; the descriptor's number for ``fd``.
-        path: File of a ``unix`` socket; empty for the others.
+        path: File of a ``unix`` socket; path of the request of ``ws`` and ``wss``, still percent-encoded, ``"/"`` if
+            none is given; empty for the others.
         options: Values by key, typed as :data:`OPTIONS` says; a tuple where one was given several times.
     """
 
@@ -134,8 +142,14 @@ class Endpoint:
             return cls(scheme, path=_parse_path(text, place), options=options)
         if scheme == "fd":
             return cls(scheme, port=_parse_number(text, "descriptor", place, 1 << 20), options=options)
+        path = ""
+        if scheme in _WEB:
+            place, _, rest = place.partition("/")
+            path = _parse_url_path(text, f"/{rest}")
+            if ":" not in place.rpartition("]")[2]:
+                place = f"{place}:{_DEFAULT_PORTS[scheme]}"
         host, port = _parse_host_port(text, place)
-        return cls(scheme, host, port, options=options)
+        return cls(scheme, host, port, path, options)
 
     def with_options(self, **options: OptionValue) -> Endpoint:
         """The same endpoint with these options set as well.
@@ -170,6 +184,16 @@ class Endpoint:
         return self.scheme == "udp"
 
     @property
+    def is_tls(self) -> bool:
+        """Whether the connection is encrypted (tls, wss)."""
+        return self.scheme in _TLS
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether WebSocket messages are spoken here (ws, wss)."""
+        return self.scheme in _WEB
+
+    @property
     def is_multicast(self) -> bool:
         """Whether the host is a multicast group to be joined."""
         address = self.address
@@ -191,7 +215,7 @@ class Endpoint:
         if self.scheme == "fd":
             return f"fd://{self.port}"
         host = f"[{self.host}]" if ":" in self.host else self.host or "*"
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
 
     def __str__(self) -> str:
         if not self.options:
@@ -252,6 +276,14 @@ def _parse_path(text: str, place: str) -> str:
     return path
 
 
+def _parse_url_path(text: str, path: str) -> str:
+    if not path.isascii() or " " in path or "#" in path:
+        raise EndpointError(
+            f"endpoint {text!r}: {path!r} is no path of a URL", hint=f"percent-encoded: {quote(path, safe='/%')}"
+        )
+    return path
+
+
 def _parse_host_port(text: str, place: str) -> tuple[str, int]:
     if "@" in place or "/" in place:
         raise EndpointError(f"endpoint {text!r}: only host:port may stand here", hint="such as tcp://127.0.0.1:7000")
@@ -298,6 +330,8 @@ def _check_value(text: str, key: str, option: Option, value: OptionValue) -> Non
             raise EndpointError(f"endpoint {text!r}: {key} {value} is above {_MAX_INT}")
     if value == "":
         raise EndpointError(f"endpoint {text!r}: {key} has no value")
+    if key == "proxy_header" and value not in ("v1", "v2"):
+        raise EndpointError(f"endpoint {text!r}: proxy_header is v1 or v2, not {value!r}")
     if key == "mode" and not (isinstance(value, str) and value and set(value) <= set("01234567") and len(value) <= 4):
         raise EndpointError(f"endpoint {text!r}: mode {value!r} is not octal", hint="such as mode=0600")
     if key == "proxy":

@@ -44,7 +44,7 @@ TYPOS = [
     ("", "no scheme", "try tcp://"),
     ("127.0.0.1:7000", "no scheme", "try tcp://127.0.0.1:7000"),
     ("tpc://127.0.0.1:7000", "unknown scheme 'tpc'", "did you mean 'tcp'?"),
-    ("http://127.0.0.1:80", "unknown scheme 'http'", "known: tcp, tls, auto, unix, udp, fd"),
+    ("http://127.0.0.1:80", "unknown scheme 'http'", "known: tcp, tls, auto, ws, wss, unix, udp, fd"),
     ("tcp://127.0.0.1", "no port", "such as 127.0.0.1:7000"),
     ("tcp://127.0.0.1:", "port '' is not a number", None),
     ("tcp://127.0.0.1:http", "port 'http' is not a number", None),
@@ -112,6 +112,8 @@ PATHS = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsde
 def _values(scheme: str) -> st.SearchStrategy[dict[str, OptionValue]]:
     kinds: dict[type, st.SearchStrategy[Any]] = {bool: st.booleans(), int: st.integers(1, (1 << 31) - 1), str: PATHS}
     here = {key: kinds[option.kind] for key, option in OPTIONS.items() if scheme in option.schemes and key != "mode"}
+    if "proxy_header" in here:
+        here["proxy_header"] = st.sampled_from(["v1", "v2"])
     if "proxy" in here:
         here["proxy"] = (st.ip_addresses(v=4) | st.ip_addresses(v=6)).map(str)
     for key in here:
@@ -131,7 +133,8 @@ def test_an_endpoint_is_its_own_text(data: st.DataObject) -> None:
             bare = Endpoint(scheme, port=data.draw(st.integers(0, 1 << 20)))
         case _:
             host = data.draw(st.sampled_from(["", "localhost", "a.example.com"]) | st.ip_addresses().map(str))
-            bare = Endpoint(scheme, host, data.draw(st.integers(0, 65535)))
+            path = data.draw(st.sampled_from(["/", "/chat", "/a%20b/c"])) if scheme in ("ws", "wss") else ""
+            bare = Endpoint(scheme, host, data.draw(st.integers(0, 65535)), path)
     endpoint = bare.with_options(**options)
     assert endpoint.options == options
     assert Endpoint.parse(str(endpoint)) == endpoint

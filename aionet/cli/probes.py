@@ -84,7 +84,7 @@ def _probes(port: Port) -> Iterator[Probe]:
         Probe("64 bytes unknown", b"\xff" * 64),
         *(each for each in own if not _hello(each.data)),
     ]
-    if port.endpoint.scheme != "tls":
+    if not port.endpoint.is_tls:
         yield from plain
         if not port.proxy_networks:  # where it is believed, it is taken off, and what follows decides
             yield Probe("PROXY header", b"PROXY TCP4 192.0.2.1 192.0.2.2 50000 7000\r\n")

@@ -187,7 +187,7 @@ def _check_served(target: str, endpoint: Endpoint, what: str) -> None:
     if ":" not in what and what not in SERVICES:
         raise _unknown_service(what)
     if what in SERVICES and endpoint.is_datagram is not (SERVICES[what].scheme == "udp"):
-        other = "udp" if SERVICES[what].scheme == "udp" else "tcp, tls or unix"
+        other = "udp" if SERVICES[what].scheme == "udp" else "tcp, tls, ws, wss or unix"
         raise RouteError(
             f"{target!r}: {what} is served over {other}, not over {endpoint.scheme}",
             hint=f"{'datagram is the echo' if endpoint.is_datagram else 'echo is the one'} for {endpoint.scheme}",

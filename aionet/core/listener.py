@@ -316,5 +316,5 @@ def _bound(endpoint: Endpoint, sock: socket.socket) -> Endpoint:
     name = sock.getsockname()
     if isinstance(name, tuple):
         scheme = "tcp" if endpoint.scheme == "fd" else endpoint.scheme
-        return Endpoint(scheme, str(name[0]), int(name[1]), options=endpoint.options)
+        return Endpoint(scheme, str(name[0]), int(name[1]), endpoint.path, endpoint.options)
     return Endpoint("unix", path=str(name)) if name else endpoint

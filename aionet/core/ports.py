@@ -115,13 +115,14 @@ class PortFactory:
         context: StreamContext[Any] = StreamContext(
             route.name,
             handler,
-            route.codec or (handler.codec if isinstance(handler, StreamHandler) else None),
+            route.codec,
             loop=self.loop,
             events=self.events,
             deadlines=self.deadlines,
             limits=_limits_of(route) or self.limits,
             timeouts=timeouts_of(route, self.timeouts),
             nodelay_off=port.endpoint.options.get("nodelay") is False,
+            endpoint=route.endpoint,
         )
         self.contexts.append(context)
         return context

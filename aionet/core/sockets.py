@@ -61,7 +61,7 @@ async def bind_stream(endpoint: Endpoint, *, backlog: int) -> list[socket.socket
     backlog = endpoint.number("backlog", backlog)
     try:
         match endpoint.scheme:
-            case "tcp" | "tls" | "auto":
+            case "tcp" | "tls" | "auto" | "ws" | "wss":
                 return await _bind_inet(endpoint, socket.SOCK_STREAM, socket.IPPROTO_TCP, backlog)
             case "unix":
                 return [await _bind_unix(endpoint, backlog)]

@@ -87,7 +87,7 @@ class Port:
         self.alpn = tuple(dict.fromkeys(protocol for matcher in matchers for protocol in matcher.offers))
         self.ssl_context = next((route.ssl_context for route in routes if route.ssl_context is not None), None)
         certified = self.ssl_context is not None or "cert" in self.endpoint.options
-        self.tls = self.endpoint.scheme == "tls" or (self.endpoint.scheme == "auto" and certified)
+        self.tls = self.endpoint.is_tls or (self.endpoint.scheme == "auto" and certified)
         self.sniffs = bool(matchers or self.proxy_networks or self.endpoint.scheme == "auto")
 
     def decide(

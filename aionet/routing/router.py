@@ -83,8 +83,8 @@ class Router:
         _check_server(where, handler, protocol, codec)
         if where.is_datagram and (match is not None or default or proxy_protocol or ssl_context is not None):
             raise RouteError(f"{where.location}: a datagram route has no match, default, proxy_protocol or ssl_context")
-        if ssl_context is not None and where.scheme not in ("tls", "auto"):
-            raise RouteError(f"{where.location}: an ssl_context needs a tls:// endpoint")
+        if ssl_context is not None and not (where.is_tls or where.scheme == "auto"):
+            raise RouteError(f"{where.location}: an ssl_context needs a tls://, wss:// or auto:// endpoint")
         _check_match(where, match)
         if name is not None and any(route.name == name for route in self._routes):
             raise RouteError(f"there is a route named {name!r} already")

@@ -85,7 +85,12 @@ def test_options_reach_their_services(tmp_path: Path) -> None:
         (["tpc://127.0.0.1:1=echo"], EndpointError, "unknown scheme 'tpc'", "did you mean 'tcp'?"),
         (["127.0.0.1:1=echo"], EndpointError, "no scheme", "try tcp://127.0.0.1:1"),
         (["tcp://127.0.0.1:1?nodely=1=echo"], EndpointError, "unknown option 'nodely'", "did you mean 'nodelay'?"),
-        (["udp://127.0.0.1:1=echo"], RouteError, "echo is served over tcp, tls or unix, not over udp", "datagram"),
+        (
+            ["udp://127.0.0.1:1=echo"],
+            RouteError,
+            "echo is served over tcp, tls, ws, wss or unix, not over udp",
+            "datagram",
+        ),
         (["tcp://127.0.0.1:1=datagram"], RouteError, "datagram is served over udp, not over tcp", "echo"),
         (["echo", "tcp://127.0.0.1:8080=chat"], RouteError, "is taken by route 'echo'", ""),
         (["no_such_module:router"], LoadError, "no module named 'no_such_module'", "looked in"),

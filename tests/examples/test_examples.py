@@ -17,6 +17,7 @@ from .trying import ROOT, program
 
 ENDPOINTS: Final = {
     "asgi_guest": ["tcp://127.0.0.1:0"],
+    "browser_chat": ["ws://127.0.0.1:0/chat", "tcp://127.0.0.1:0"],
     "custom_codec": ["tcp://127.0.0.1:0"],
     "embed": ["tcp://127.0.0.1:0"],
     "kv": ["tcp://127.0.0.1:0"],
@@ -79,4 +80,4 @@ def test_its_docstring_says_how_to_run_and_to_try_it(name: str) -> None:
 
 def load_router_ports(name: str) -> list[str]:
     source = (ROOT / "examples" / f"{name}.py").read_text()
-    return re.findall(r'(?:endpoint|listen|shout|resolve|greet): str = "\w+://[\w.]+:(\d+)"', source)
+    return re.findall(r'(?:endpoint|listen|shout|resolve|greet): str = "\w+://[\w.]+:(\d+)[^"]*"', source)

@@ -105,7 +105,7 @@ def test_tcp_and_udp_have_ports_of_their_own() -> None:
         ("tcp://127.0.0.1:0", Ack(), {}, "is no handler here"),
         ("udp://127.0.0.1:0", Shout(), {}, "is no handler here"),
         ("udp://127.0.0.1:0", Ack(), {"codec": LineCodec()}, "a datagram route takes no codec"),
-        ("tcp://127.0.0.1:0", Shout(), {"ssl_context": ssl.create_default_context()}, "needs a tls:// endpoint"),
+        ("tcp://127.0.0.1:0", Shout(), {"ssl_context": ssl.create_default_context()}, "needs a tls://, wss://"),
         ("tcp://127.0.0.1:0", Shout(), {"name": "taken"}, "there is a route named 'taken' already"),
     ],
     ids=["datagrams-on-tcp", "stream-on-udp", "codec-on-udp", "tls-on-tcp", "name-twice"],

@@ -16,7 +16,7 @@ from ...errors import ConfigError
 from .keyboard import HasFileno, Keyboard
 from .screen import Screen
 from .text import visible
-from .wire import JOINED, MAX_LINE, PROMPT
+from .wire import JOINED, MAX_LINE, PROMPT, TranscriptCodec
 
 __all__ = ["run_chat"]
 
@@ -54,7 +54,7 @@ async def run_chat(
     main thread only. A line above 4096 bytes is not sent, and that is said.
 
     Args:
-        endpoint: ``tcp://``, ``tls://`` or ``unix://``.
+        endpoint: ``tcp://``, ``tls://``, ``ws://``, ``wss://`` or ``unix://``.
         name: Answers the server's first question. If the server refuses it, a person is asked again; a pipe or a
             file is not, so that its first line does not become a name.
         stdin: Descriptor, or a file of which nothing has been read through its own buffer.
@@ -76,7 +76,9 @@ async def run_chat(
     keyboard = Keyboard(stdin, MAX_LINE)
     screen = Screen(stdout or sys.stdout, skip=PROMPT if name is not None else b"")
     conn: Connection[bytes]
-    async with connect(endpoint, timeout=timeout, timeouts=TIMEOUTS, ssl_context=ssl_context) as conn:
+    async with connect(
+        endpoint, codec=TranscriptCodec, timeout=timeout, timeouts=TIMEOUTS, ssl_context=ssl_context
+    ) as conn:
         return await _Client(conn, keyboard, screen, stderr or sys.stderr, name).run()
 
 
