@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import resource
 import socket
@@ -38,6 +39,7 @@ from aionet.services.echo import Echo
 from .codecs.frames import frame, read_frames, text
 from .codecs.test_websocket_opening import get, head
 from .conftest import TLSFiles
+from .documents import ROOT, blocks, rows
 from .serving import Recorder, collect, eventually, open_raw, serving
 
 WEB = "ws://127.0.0.1:0/chat"
@@ -398,3 +400,14 @@ async def test_raw_codec_beside_text_option() -> None:
         assert await peer.recv() == "TEXT"
         await peer.send(b"\xff")
         assert await peer.recv() == b"\xff"
+
+
+def test_the_document_says_what_is() -> None:
+    text = (ROOT / "docs" / "websocket.md").read_text()
+    [code] = [block for language, block in blocks(text) if language == "python"]
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/websocket.md", "exec"), names)
+    assert [route.endpoint.scheme for route in names["router"].routes] == ["tcp", "ws", "ws"]
+    taken = set(inspect.signature(WebSocketCodec.__init__).parameters) - {"self", "inner", "text"}
+    told = {row[0].strip("`") for row in rows(text, "| argument of `WebSocketCodec` | |")}
+    assert told == taken
