@@ -11,7 +11,7 @@ CODE := $(wildcard aionet tests benchmarks examples)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format bench pins clean
+.PHONY: help run test fuzz lint format bench pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ run: $(VENV)/.run ## Start the four services on loopback; make run ARGS="serve m
 test: $(VENV)/.dev ## Run the tests; make test ARGS="tests/codecs -x" for some of them
 	@sh scripts/install-test-tools.sh
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(VENV)/.dev ## Fuzz each parser for a minute; make fuzz ARGS="matchers --seconds 600" for one of them, longer
+	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check
