@@ -80,8 +80,7 @@ def connect(
 
     Args:
         endpoint: ``tcp://``, ``tls://``, ``ws://``, ``wss://`` or ``unix://``.
-        codec: As on a server; left out, the handler's, or else messages are chunks of bytes as they come (WebSocket's:
-            its messages).
+        codec: As on a server; left out, the handler's, or else chunks of bytes as they come (over WebSocket: messages).
         handler: Gets the messages by its callbacks, as on a server, from ``on_connect`` on, which is called before the
             connection is returned; :meth:`~aionet.Connection.receive` is then not for use. Unlike a server's, the
             connection is read on while its output is congested. Left out, whoever connects receives.

@@ -126,8 +126,8 @@ class StreamContext(Generic[M]):
         timeouts: Timeouts,
         half_close: bool = True,
         nodelay_off: bool = False,
-        reads_on: bool = False,
         endpoint: Endpoint | None = None,
+        reads_on: bool = False,
     ) -> None:
         self.name = name
         self.handler = handler
