@@ -38,6 +38,7 @@ _WRONG_TOKEN: Final = 1.0
 _MAX_WRONG_TOKENS: Final = 3
 """After so many the connection is closed."""
 
+_encode: Final = RequestCodec().encode
 _AUDITED: Final = frozenset("AUTH GET PUT COMMIT CANCEL MKDIR DELETE RENAME".split())
 _FOR_ALL: Final = frozenset(("HELLO", "AUTH", "QUIT"))
 
@@ -96,7 +97,6 @@ class Conversation:
         self._wrong_tokens = 0
         self._route, self._peer = route, peer
         self._writing = Writing(service.store, service.hashes)
-        self._encode = RequestCodec().encode
         self._actions: Generator[_Action, int, None] | None = None
         self._receiving: tuple[Request, float] | None = None
         self.finished: list[TransferFinished] = []
@@ -128,7 +128,7 @@ class Conversation:
             return b""
         reply, content = answer
         self._audit(request, started, reply.size)
-        return self._encode(reply) + content
+        return _encode(reply) + content
 
     def go_on(self, sent: int = 0) -> Step:
         """The next step. ``sent``: bytes that have left, if the step before was a :class:`Sending`."""
@@ -145,7 +145,7 @@ class Conversation:
             self.writes = True
             self._writing.begin(self._name_of_user, request.name, options)
         except TransferError as exc:
-            return self._encode(self._outcome(request, started, 0, exc))
+            return _encode(self._outcome(request, started, 0, exc))
         return b""
 
     def take(self, pieces: Sequence[bytes], last: bool) -> bytes:
@@ -155,8 +155,8 @@ class Conversation:
         try:
             self._writing.write(pieces)
         except TransferError as exc:
-            return self._encode(self._outcome(request, started, 0, exc))
-        return self._encode(self._outcome(request, started, request.size, self._writing.received())) if last else b""
+            return _encode(self._outcome(request, started, 0, exc))
+        return _encode(self._outcome(request, started, request.size, self._writing.received())) if last else b""
 
     def close(self) -> None:
         """The connection is gone. Idempotent."""
@@ -171,7 +171,7 @@ class Conversation:
         try:
             action = self._actions.send(cast(int, sent))  # None is what starts a generator
             while not isinstance(action, (Sending, Pause, Close)):
-                data.append(self._encode(action))
+                data.append(_encode(action))
                 size += len(data[-1])
                 if size >= _STEP:
                     return Step(b"".join(data))
@@ -266,7 +266,7 @@ class Conversation:
             case "CANCEL":
                 self._writing.cancel(self._name_of_user, name, options["upload"])
             case "MKDIR":
-                store.make_directory(name)
+                store.make_directory(name, self._name_of_user)
             case "DELETE":
                 store.delete(name, options.get("tag"))
             case "RENAME":

@@ -316,6 +316,8 @@ async def test_quotas(tmp_path: Path, rule: dict[str, Any]) -> None:
         assert (await send(client, "two", b"1234")).startswith(b"OK ")
         assert (await put(client, "three", b"12")).startswith(b"ERR QUOTA ")
         assert (await client.ask(b"CANCEL;upload=u three"))[0] == b"OK 0\n"
+        if "quota_files" in rule:
+            assert (await client.ask(b"MKDIR directory"))[0] == b"ERR QUOTA the files here would be 3; 2 are allowed\n"
         assert (await client.ask(b"DELETE two"))[0] == b"OK 0\n"
         assert (await send(client, "three", b"12")).startswith(b"OK ")
     assert set(os.listdir(tmp_path)) == {"one", "three", ".aionet-partial"}
