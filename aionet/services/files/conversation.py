@@ -87,6 +87,7 @@ class Conversation:
 
     Attributes:
         finished: What is to be reported; whoever does so clears it.
+        sent: Bytes of a file that have left, also if the connection broke before all had.
         writes: Whether it is at an upload: then it may wait for the disk longer than others want to wait for it.
     """
 
@@ -98,7 +99,9 @@ class Conversation:
         self._route, self._peer = route, peer
         self._writing = Writing(service.store, service.hashes)
         self._actions: Generator[_Action, int, None] | None = None
-        self._receiving: tuple[Request, float] | None = None
+        self._receiving: tuple[Request, float] | None = None  # since when
+        self._received = 0
+        self.sent = 0
         self.finished: list[TransferFinished] = []
         self.writes = False
 
@@ -137,7 +140,6 @@ class Conversation:
     def receive(self, request: Request) -> bytes:
         """A large body is coming, and will be given to :meth:`take`; unless there is an answer already."""
         started = time.monotonic()
-        self._receiving = request, started
         try:
             options = self._check(request)
             if request.verb != "PUT":
@@ -146,22 +148,33 @@ class Conversation:
             self._writing.begin(self._name_of_user, request.name, options)
         except TransferError as exc:
             return _encode(self._outcome(request, started, 0, exc))
+        self._receiving, self._received = (request, started), 0
         return b""
 
     def take(self, pieces: Sequence[bytes], last: bool) -> bytes:
         """Some of the body; the answer, if it was the last of it, or one is due before."""
         assert self._receiving is not None
         request, started = self._receiving
+        outcome: Reply | TransferError | None
         try:
             self._writing.write(pieces)
+            self._received += sum(map(len, pieces))
+            outcome = self._writing.received() if last else None
         except TransferError as exc:
-            return _encode(self._outcome(request, started, 0, exc))
-        return _encode(self._outcome(request, started, request.size, self._writing.received())) if last else b""
+            outcome = exc
+        if outcome is None:
+            return b""
+        self._receiving = None
+        return _encode(self._outcome(request, started, self._received, outcome))
 
     def close(self) -> None:
         """The connection is gone. Idempotent."""
         if self._actions is not None:
             self._actions.close()
+        if self._receiving is not None:
+            request, started = self._receiving
+            self._receiving = None
+            self._audit(request, started, self._received, Code.INTERRUPTED)
         self._writing.close()
 
     def _advance(self, sent: int | None) -> Step:
@@ -225,7 +238,7 @@ class Conversation:
             return self._outcome(request, started, 0, exc)
 
     def _answer(self, request: Request, body: bytes) -> Generator[_Action, int, None]:
-        started, size = time.monotonic(), 0
+        started, size, outcome = time.monotonic(), 0, "OK"
         try:
             for action in self._carry_out(request, body, self._check(request)):
                 sent = yield action
@@ -233,15 +246,19 @@ class Conversation:
                 if isinstance(action, Sending):
                     size += sent
                     if sent < action.count:  # it shrank: the client sees too few bytes, never made-up ones
-                        self._audit(request, started, size, Code.CHANGED)
-                        yield Close()
-                        return
+                        outcome = Code.CHANGED
+                        break
         except TransferError as exc:
             yield self._outcome(request, started, size, exc)
             if self._wrong_tokens >= _MAX_WRONG_TOKENS:
                 yield Close()
+        except GeneratorExit:  # the connection is gone
+            self._audit(request, started, size + self.sent, Code.INTERRUPTED)
+            raise
         else:
-            self._audit(request, started, size)
+            self._audit(request, started, size, outcome)
+            if outcome != "OK":
+                yield Close()
 
     def _carry_out(self, request: Request, body: bytes, options: Options) -> Iterable[_Action]:
         name, store = request.name, self._service.store

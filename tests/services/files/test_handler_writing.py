@@ -371,6 +371,28 @@ async def test_what_is_reported(tmp_path: Path) -> None:
     ]
 
 
+async def test_what_is_cut_is_reported_too(tmp_path: Path) -> None:
+    with (tmp_path / "big").open("wb") as file:
+        file.truncate(64 * MIB)
+    finished: asyncio.Queue[TransferFinished] = asyncio.Queue()
+    async with serve(Files(tmp_path, writable=True)) as served:
+        served.server.events.subscribe(finished.put_nowait, TransferFinished)
+        async with raw_client(served) as client:
+            client.write(b"GET big\n")
+            await client.reader.readexactly(5 * MIB)
+            client.writer.transport.abort()
+        event = await asyncio.wait_for(finished.get(), 10)
+        assert (event.verb, event.outcome) == ("GET", "INTERRUPTED")
+        assert 5 * MIB <= event.bytes < 64 * MIB
+        async with raw_client(served) as client:
+            client.write(b"PUT;size=%d;upload=u new\n" % (2 * MIB) + b"x" * MIB)
+            await client.writer.drain()
+            client.writer.write_eof()
+            await client.rest()
+        event = await asyncio.wait_for(finished.get(), 10)
+        assert (event.verb, event.bytes, event.outcome) == ("PUT", MIB, "INTERRUPTED")
+
+
 @pytest.mark.parametrize("code", ["ENOSPC", "EIO", "EDQUOT", "EACCES"])
 async def test_a_disk_that_fails_is_an_answer_and_the_upload_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
