@@ -242,12 +242,12 @@ class Conversation:
         try:
             for action in self._carry_out(request, body, self._check(request)):
                 sent = yield action
-                size += len(action) if isinstance(action, bytes) else 0
                 if isinstance(action, Sending):
                     size += sent
                     if sent < action.count:  # it shrank: the client sees too few bytes, never made-up ones
                         outcome = Code.CHANGED
-                        break
+                elif isinstance(action, bytes):
+                    size += len(action)
         except TransferError as exc:
             yield self._outcome(request, started, size, exc)
             if self._wrong_tokens >= _MAX_WRONG_TOKENS:
