@@ -57,7 +57,10 @@ class Progress:
         self._tell()
 
     def begin(self, name: str, size: int) -> FileProgress:
-        """A file is under way."""
+        """A file is under way; one that nobody expected is counted from now on."""
+        if self.files_done + len(self.under_way) >= self.files:
+            self.files += 1
+            self.size += size
         file = FileProgress(name, size)
         self.under_way.append(file)
         self._tell()

@@ -328,7 +328,25 @@ class Remote:
             await channel.reply()
         elif reply.facts.get("auth", "none") != "none":
             raise make_error(
-                Code.UNAUTHORIZED, f"{self.endpoint.location} wants a token", hint="--token, or AIONET_TOKEN"
+                Code.UNAUTHORIZED,
+                f"{self.endpoint.location} wants a token",
+                hint="Remote(token=...); of a command --token, or AIONET_TOKEN",
+            )
+
+    async def require_writable(self, *, patience: float = 0.0) -> None:
+        """Ask whether files may be sent at all.
+
+        Raises:
+            TransferError: FORBIDDEN; or as :meth:`call`.
+        """
+        if not self._reached:
+            await self.ask(Request("HELLO"), patience=patience)
+        if not self.writable:
+            raise make_error(
+                Code.FORBIDDEN,
+                f"{self.endpoint.location} takes no files",
+                hint="it has to be served writable",
+                remote=True,
             )
 
     def backoff(self) -> Backoff:
