@@ -15,6 +15,7 @@ import anyio
 
 from aionet import CloseReason, Connection, Limits, StreamHandler, Timeouts
 from aionet.errors import ProtocolError
+from aionet.limits import KIB, MIB
 from aionet.routing import regex
 
 from .commands import commands
@@ -24,7 +25,7 @@ from .errors import from_os_error
 from .manifest import Hashes
 from .paths import Directory
 from .reading import Sending
-from .rules import Rules, Tokens, certificate_name
+from .rules import Tokens, certificate_name
 from .store import Store
 from .wire import MAX_SIZE, Batch, Message, Request, RequestCodec, Unreadable, explain
 
@@ -33,16 +34,13 @@ __all__ = ["Files"]
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
-_KIB: Final = 1024
-_MIB: Final = 1024 * _KIB
-
-_GATHERED: Final = 1 * _MIB
+_GATHERED: Final = 1 * MIB
 """Bytes of an upload that a thread writes and hashes at once, while as many more come in."""
 
-_COLLECTED: Final = 64 * _KIB
+_COLLECTED: Final = 64 * KIB
 """Bytes of a body that is waited for, instead of being written piece by piece."""
 
-_PASSED_OVER: Final = 1 * _MIB
+_PASSED_OVER: Final = 1 * MIB
 """Bytes of a refused body that are read and thrown away; where more would follow, the connection is closed."""
 
 _WRITING_THREADS: Final = 4
@@ -61,7 +59,8 @@ class Files(StreamHandler[Message]):
     While the server drains, a download that runs goes on until the drain deadline; nothing new is taken.
 
     Args:
-        directory: Its path, or a :class:`~aionet.services.files.paths.Directory` (which stays the caller's to close).
+        directory: Its path; or a :class:`~aionet.services.files.paths.Directory`, which stays the caller's to close; or
+            the :class:`~aionet.services.files.store.Store` of another service, so that both go by the same rules.
         token: What a client has to send before anything else; or each user's own, by his name. A client whose
             certificate TLS has verified needs none, and goes by the common name in it. ``None``: nobody needs one.
         hidden: Whether names that begin with a dot are served; not for a ``Directory``, which has its own setting.
@@ -83,23 +82,22 @@ class Files(StreamHandler[Message]):
 
     def __init__(
         self,
-        directory: str | os.PathLike[str] | Directory,
+        directory: str | os.PathLike[str] | Directory | Store,
         *,
         token: str | Mapping[str, str] | None = None,
         hidden: bool = False,
         threads: int = THREADS,
         **rules: Any,
     ) -> None:
-        checked = Rules(**rules)
-        self.directory = directory if isinstance(directory, Directory) else Directory(directory, hidden=hidden)
-        self.store = Store(self.directory, checked)
+        self.store = Store.of(directory, hidden=hidden, rules=rules)
+        self.directory, checked = self.store.directory, self.store.rules
         # Where files are taken, one that is too large is refused in words, by its announcement.
         self.codec = RequestCodec(max_body=MAX_SIZE if checked.writable else _PASSED_OVER)
         self.limits = Limits(
             # A connection holds a descriptor for its file, and if it writes up to 32 more for a moment; and in bytes
             # what is said below, and once more in the threads: 100 KiB, or 2 MiB if it writes.
             max_connections=1_000,
-            max_inbound=_GATHERED if checked.writable else 64 * _KIB,
+            max_inbound=_GATHERED if checked.writable else 64 * KIB,
         )
         self._service = Service(
             self.store, commands(writable=checked.writable), None if token is None else Tokens(token), Hashes()
@@ -144,7 +142,7 @@ class Files(StreamHandler[Message]):
         while True:
             if step.data:
                 await conn.send(step.data)
-            sent = await _act(conn, step)
+            sent = await _act(conn, conversation, step)
             _report(conn, conversation)
             if step.done or conn.closing:
                 return
@@ -192,14 +190,17 @@ def _use(lease: Lease[Conversation], function: Callable[[*Ts], R], *args: *Ts) -
         return function(*args)
 
 
-async def _act(conn: Connection[Message], step: Step) -> int:
+async def _act(conn: Connection[Message], conversation: Conversation, step: Step) -> int:
     """Do what only the event loop can; bytes of a file that were sent."""
     action = step.action
     if isinstance(action, Sending):
+        before = conn.stats.bytes_sent
         try:
             return await conn.send_file(action.file, action.offset, action.count)
         except OSError as exc:
             raise from_os_error(exc, action.name) from exc
+        finally:
+            conversation.sent = conn.stats.bytes_sent - before
     if isinstance(action, Pause):
         await anyio.sleep(action.seconds)
     elif isinstance(action, Close):

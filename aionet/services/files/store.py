@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
+
+from aionet.errors import ConfigError
 
 from .entries import tag_of
 from .errors import Busy, Code, Conflict, NotAFile, TransferError, from_os_error, make_error, shown
@@ -20,7 +23,7 @@ from .partial import Partials, Upload
 from .paths import Directory, check_name
 from .rules import ANYBODY, Rules
 from .syscalls import rename_new, start_writing
-from .usage import Usage, owner_of
+from .usage import Usage, owner_of, set_owner
 
 __all__ = ["Claim", "Store"]
 
@@ -59,6 +62,28 @@ class Store:
         self._usage = Usage(directory, rules)
         self._partials = Partials(directory, rules, self._usage)
         self._lock = threading.Lock()  # between looking at what is there and replacing it
+
+    @classmethod
+    def of(
+        cls, directory: str | os.PathLike[str] | Directory | Store, *, hidden: bool, rules: Mapping[str, Any]
+    ) -> Store:
+        """What a service was given as its directory, as a store.
+
+        Args:
+            directory: A path; a ``Directory``; or a store, which several services then share.
+            hidden: Whether names that begin with a dot are served; only for a path.
+            rules: Fields of :class:`~.rules.Rules`; not for a store.
+
+        Raises:
+            ConfigError: the directory cannot be served, or a rule makes no sense; or more was said of one that is made.
+        """
+        if isinstance(directory, Store):
+            if rules or hidden:
+                raise ConfigError("a store has its own rules: give them where it is made")
+            return directory
+        if not isinstance(directory, Directory):
+            directory = Directory(directory, hidden=hidden)
+        return cls(directory, Rules(**rules))
 
     def begin(self, user: str, name: str, upload: str) -> Upload:
         """Be at an upload, a new one or one that goes on. The caller closes it.
@@ -170,15 +195,22 @@ class Store:
         if there is not None:
             self._usage.release(owner, there.st_size, files=1)
 
-    def make_directory(self, name: str) -> None:
-        """Make a directory.
+    def make_directory(self, name: str, user: str = ANYBODY) -> None:
+        """Make a directory; it belongs to ``user``.
 
         Raises:
-            TransferError: FORBIDDEN, REFUSED_NAME, EXISTS, NOT_FOUND, or what the system said.
+            TransferError: FORBIDDEN, REFUSED_NAME, EXISTS, NOT_FOUND, QUOTA, or what the system said.
         """
         self.rules.check_writable()
         with self._parent(name) as (parent, last):
-            os.mkdir(last, dir_fd=parent)
+            self._usage.reserve(user, 0, files=1)
+            try:
+                os.mkdir(last, dir_fd=parent)
+            except OSError:
+                self._usage.release(user, 0, files=1)
+                raise
+            if self.rules.has_user_quota:
+                set_owner(parent, last, user)
             os.fsync(parent)
 
     def delete(self, name: str, tag: str | None = None) -> None:
@@ -196,14 +228,14 @@ class Store:
             found = os.stat(last, dir_fd=parent, follow_symlinks=False)
             if tag is not None and tag_of(found) != tag:
                 raise Conflict(f"{shown(name)} is not the version {tag}")
-            if stat.S_ISDIR(found.st_mode):
+            is_directory, owner = stat.S_ISDIR(found.st_mode), self._owner(parent, last)
+            if is_directory:
                 os.rmdir(last, dir_fd=parent)
             elif stat.S_ISREG(found.st_mode):
-                owner = self._owner(parent, last)
                 os.unlink(last, dir_fd=parent)
-                self._usage.release(owner, found.st_size, files=1)
             else:
                 raise NotAFile(f"{shown(name)} is neither a file nor a directory")
+            self._usage.release(owner, 0 if is_directory else found.st_size, files=1)
             os.fsync(parent)
 
     def rename(self, name: str, new_name: str, *, replace: bool = False) -> None:
@@ -224,8 +256,8 @@ class Store:
             owner = self._owner(new_parent, new) if there is not None else ANYBODY
             move = os.rename if replace else rename_new
             move(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)
-            if there is not None and stat.S_ISREG(there.st_mode):
-                self._usage.release(owner, there.st_size, files=1)
+            if there is not None:
+                self._usage.release(owner, there.st_size if stat.S_ISREG(there.st_mode) else 0, files=1)
             os.fsync(new_parent)
             os.fsync(old_parent)
 
@@ -240,7 +272,7 @@ class Store:
             os.close(parent)
 
     def _owner(self, parent: int, last: str) -> str:
-        return owner_of(f"/proc/self/fd/{parent}/{last}") if self.rules.has_user_quota else ANYBODY
+        return owner_of(parent, last) if self.rules.has_user_quota else ANYBODY
 
 
 @contextmanager
