@@ -27,7 +27,7 @@
 :mod:`.rules`         who may write what
 :mod:`.usage`         how much is there, for quotas
 :mod:`.syscalls`      what Python's ``os`` lacks
-:mod:`.client`        :func:`fetch`, :func:`upload`, whole trees
+:mod:`.client`        the other side: :func:`fetch`, :func:`upload`, whole trees
 ====================  ==================================================================
 """
 
