@@ -8,7 +8,9 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,9 @@ from aionet.services.files.errors import Code
 from aionet.services.files.handler import Files
 from aionet.services.files.paths import Directory
 from aionet.services.files.reading import ENTRIES_PER_PART
+from aionet.services.files.rules import Rules
 from aionet.testing import verify_matcher
+from tests.documents import blocks, rows
 from tests.tools import require
 
 from .conftest import Tree
@@ -225,6 +229,8 @@ async def test_a_peer_that_does_not_read_holds_little(tree: Tree) -> None:
             async with raw_client(served) as client:  # others are served meanwhile
                 for _ in range(20):
                     assert (await client.ask(b"GET hello.txt"))[1] == b"hello world"
+            while not descriptors_of_files(tree.root):  # noqa: ASYNC110 -- a thread opens it and tells nobody
+                await asyncio.sleep(0.01)
             assert len(descriptors_of_files(tree.root)) == 1
             silent.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await until_none_open(tree.root)  # a reset in the middle closes the file
@@ -419,3 +425,18 @@ async def test_the_commands_of_the_page_that_send_a_file(tmp_path: Path) -> None
         out, _ = await process.communicate()
     assert re.fullmatch(rb"OK 0;received=300000\nOK 0;size=300000;mtime=\S+;tag=\S+\n", out)
     assert (shared / "new").read_bytes() == (tmp_path / "FILE").read_bytes()
+
+
+def test_the_example_of_the_servers_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (PAGE.parent / "files-server.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for directory in ("shared_files", "incoming"):
+        (tmp_path / directory).mkdir()
+    for name in ("ANNAS_TOKEN", "OTTOS_TOKEN"):
+        monkeypatch.setenv(name, f"{name} of some length".replace(" ", "-"))
+    ((_, example),) = [block for block in blocks(page) if block[0] == "python"]
+    namespace: dict[str, Any] = {"__name__": "example"}
+    exec(compile(example, "files-server.md", "exec"), namespace)
+    assert [route.handler.store.rules.writable for route in namespace["router"].routes] == [False, True]
+    options = {word for row in rows(page, "| Option | Default | |") for word in re.findall(r"`(\w+)`", row[0])}
+    assert options == {field.name for field in fields(Rules)} | {"token", "hidden", "threads"}
