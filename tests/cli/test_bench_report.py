@@ -123,7 +123,8 @@ def test_a_chat() -> None:
         ({"answered": 0, "faults": {"wrong": 1}}, "--expect says what is right"),
     ],
 )
-def test_what_to_be_wary_of(changes: dict[str, Any], said: str) -> None:
+def test_what_to_be_wary_of(changes: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
     [warning] = warnings(replace(RESULT, **changes))
     assert said in warning
 
