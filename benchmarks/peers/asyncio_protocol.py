@@ -1,11 +1,11 @@
-"""Echo: a bare asyncio.Protocol on uvloop. No limits, no deadlines, no counters: the floor for Python."""
+"""Echo: a bare asyncio.Protocol, on uvloop or asyncio's own loop. No limits, no deadlines: the floor for Python."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import cast
 
-from benchmarks.peers.common import parse_port, run, serve_protocol
+from benchmarks.peers.common import options, run, serve_protocol
 
 
 class Echo(asyncio.Protocol):
@@ -21,4 +21,5 @@ class Echo(asyncio.Protocol):
 
 
 if __name__ == "__main__":
-    run(serve_protocol(Echo, parse_port("bare uvloop Protocol, echo")))
+    arguments = options("bare asyncio.Protocol, echo")
+    run(serve_protocol(Echo, arguments), arguments)
