@@ -27,10 +27,11 @@ from .codecs import (
     VarintCodec,
 )
 from .core.group import Group, SlowConsumerPolicy
+from .datagram import DatagramHandler, DatagramPort
 from .endpoint import Endpoint
 from .errors import AionetError
 from .events import Address, CloseReason
-from .handler import Codec, Connection, DatagramHandler, DatagramPort, StreamHandler
+from .handler import Codec, Connection, StreamHandler
 from .limits import Limits, Timeouts
 from .routing import Route, Router
 from .running import run

@@ -9,8 +9,7 @@ Three ways to write a handler for a stream, chosen once at registration by what 
 * **coroutine** (a plain ``async def handler(conn)``): one task per connection; it reads with ``async for`` and
   the connection closes when it returns.
 
-Datagrams have the same three: :class:`DatagramHandler` with a plain or an ``async`` ``on_datagram``, or an
-``async def handler(port)``.
+Datagrams have the same three: ``datagram.py``.
 
 One handler instance serves a whole route. What belongs to one connection is kept in ``conn.state``.
 """
@@ -18,23 +17,20 @@ One handler instance serves a whole route. What belongs to one connection is kep
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Hashable
-from types import TracebackType
+from abc import abstractmethod
+from collections.abc import Callable, Hashable
 from typing import Any, Generic, Self, TypeVar
 
 from anyio.abc import ObjectStream
 
 from .errors import IncompleteFrame, ProtocolError
-from .events import Address, CloseReason, ConnectionStats, DatagramStats
+from .events import Address, CloseReason, ConnectionStats
 from .limits import Limits, Timeouts
 
 __all__ = [
     "Codec",
     "CodecSource",
     "Connection",
-    "DatagramHandler",
-    "DatagramPort",
     "StreamHandler",
     "TLSFacts",
 ]
@@ -200,6 +196,34 @@ class Connection(ObjectStream[M]):
         """
 
     @abstractmethod
+    async def send_file(self, file: int, offset: int, count: int) -> int:
+        """Send bytes of a file, behind what was written before; what is written meanwhile follows behind them.
+
+        The bytes go to the peer as they are: a codec's header is written first. On a plain connection the kernel
+        copies them (``sendfile(2)``). Waits while the peer does not keep up, and takes turns with others that send
+        files, so that the loop is never held for longer than half a MiB takes. A slow disk is waited for in
+        a thread.
+
+        Args:
+            file: Descriptor of a regular file; stays the caller's, who keeps it open until this returns.
+            offset: Where in the file to begin, bytes.
+            count: How many bytes.
+
+        Returns:
+            Bytes that left, or wait in the transport; fewer than ``count`` only where the file ended before. Whoever
+            has announced more can but close.
+
+        Raises:
+            ValueError: a negative number.
+            OSError: the file cannot be read; some of it may have left.
+            anyio.BusyResourceError: another file is being sent.
+            anyio.ClosedResourceError: we closed the connection.
+            anyio.BrokenResourceError: it ended for any other reason.
+
+        Cancelled, some of it has left: whoever has announced the rest can but abort.
+        """
+
+    @abstractmethod
     async def receive(self) -> M:
         """The next message. Only for coroutine handlers and clients; cancelled, it loses nothing.
 
@@ -342,90 +366,3 @@ class StreamHandler(Generic[M]):
 
     def on_close(self, conn: Connection[M], reason: CloseReason, exc: BaseException | None) -> None:
         """The connection is gone, its socket closed. Exactly once, after everything else."""
-
-
-class DatagramPort(ABC, Generic[M]):
-    """A bound (or, on a client, connected) datagram socket."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def send(self, data: bytes, peer: Address = None) -> None:
-        """Send one datagram to ``peer`` (on a connected port: leave it out). Never waits.
-
-        Called while datagrams are being handled, the replies leave together when the batch is done. A datagram that
-        cannot leave because the outbox is full, or that the system refuses, is dropped and counted.
-
-        Raises:
-            ValueError: ``peer`` is missing on a port that is not connected, or is no numeric address with a port
-                (a name would have to be looked up, and block the loop).
-        """
-
-    @abstractmethod
-    async def receive(self) -> tuple[bytes, Address]:
-        """The next datagram and whose it is. Only for coroutine handlers and clients.
-
-        Raises:
-            anyio.EndOfStream: the server drains, and all was received.
-            anyio.ClosedResourceError: the port is closed.
-            anyio.BrokenResourceError: on a connected port: the network refused an earlier datagram (ICMP, such as
-                "port unreachable"; ``__cause__`` is the ``OSError``). Raised once for it; the port goes on.
-            anyio.BusyResourceError: another task, or the port's own handler, is already receiving.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Send what waits, as far as the system takes it at once, then close. Idempotent."""
-
-    @property
-    @abstractmethod
-    def sockname(self) -> Address:
-        """Our own address."""
-
-    @property
-    @abstractmethod
-    def peername(self) -> Address:
-        """The peer's address on a connected port, else ``None``."""
-
-    @property
-    @abstractmethod
-    def stats(self) -> DatagramStats:
-        """Counts up to now."""
-
-    @abstractmethod
-    def fileno(self) -> int:
-        """The socket's descriptor, for looking; -1 when closed."""
-
-    async def aclose(self) -> None:
-        """:meth:`close`."""
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    @abstractmethod
-    def __aiter__(self) -> AsyncIterator[tuple[bytes, Address]]: ...
-
-
-class DatagramHandler:
-    """What to do with datagrams. One instance serves a whole route."""
-
-    def on_bind(self, port: DatagramPort[Any]) -> None:
-        """The port is bound. Called once, before any datagram."""
-
-    def on_datagram(self, port: DatagramPort[Any], data: bytes, peer: Address) -> Any:
-        """One datagram has come. ``async def`` is allowed: then they are served in order from a bounded queue.
-
-        An exception drops this datagram alone and is reported; the port goes on.
-        """
-
-    def on_drain(self, port: DatagramPort[Any]) -> None:
-        """The server is leaving; the port closes when this returns."""
-
-    def on_close(self, port: DatagramPort[Any]) -> None:
-        """The port is closed. Exactly once."""

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from .datagram import DatagramHandler
 from .endpoint import Endpoint
 from .errors import RouteError
-from .handler import CodecSource, DatagramHandler, StreamHandler
+from .handler import CodecSource, StreamHandler
 from .limits import Limits, Timeouts
 from .styles import datagram_style, stream_style
 

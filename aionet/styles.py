@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import inspect
 
+from .datagram import DatagramHandler
 from .errors import RouteError
-from .handler import DatagramHandler, StreamHandler
+from .handler import StreamHandler
 
 __all__ = ["DatagramStyle", "StreamStyle", "datagram_style", "stream_style"]
 

@@ -11,12 +11,18 @@ import pytest
 __all__ = ["PACKAGES", "in_ci", "require"]
 
 PACKAGES: Final = {
+    "aria2c": "aria2",
+    "chromium": "chromium",
+    "curl": "curl",
     "ip": "iproute2",
     "nc": "netcat-openbsd",
     "openssl": "openssl",
     "redis-cli": "redis-tools",
+    "redis-server": "redis-server",
     "socat": "socat",
+    "strace": "strace",
     "telnet": "telnet",
+    "wget": "wget",
 }
 """The Debian package that holds each program. The script installs these, so a test uses no others."""
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import anyio
 
-from ..handler import Connection, DatagramPort
+from ..datagram import DatagramPort
+from ..handler import Connection
 from .failures import CommandError
 
 __all__ = ["Patience", "StreamExchange", "Write", "broken", "exchange_datagrams"]

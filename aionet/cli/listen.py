@@ -11,10 +11,11 @@ import anyio
 import click
 
 from ..client.connecting import CLIENT_TIMEOUTS
+from ..datagram import DatagramPort
 from ..endpoint import Endpoint
 from ..errors import AionetError
 from ..events import Address
-from ..handler import Codec, Connection, DatagramPort
+from ..handler import Codec, Connection
 from ..limits import Limits
 from ..routing import Router
 from ..server import Server

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import TypeGuard, TypeVar
 
+from ..datagram import DatagramHandler
 from ..errors import AionetError, ConfigError, LoadError
-from ..handler import DatagramHandler, StreamHandler
+from ..handler import StreamHandler
 from ..routing import Router
 
 __all__ = ["load", "load_handler", "load_router"]

@@ -22,7 +22,7 @@ from .context import StreamContext
 from .loop import LoopShared
 from .tls import tls_facts
 
-__all__ = ["CLOSING", "FLUSH_AT", "Membership", "OutboundConnection", "nowhere", "reason_of"]
+__all__ = ["CLOSING", "FLUSH_AT", "RESETS", "Membership", "OutboundConnection", "nowhere", "reason_of"]
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -32,7 +32,7 @@ _JOIN: Final = b"".join  # of a single item it is that item, not a copy
 FLUSH_AT: Final = 64 * 1024
 """Bytes of encoded output at which it leaves before its chunk, or its tick, is done."""
 
-_RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
+RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 CLOSING: Final = 1
@@ -396,6 +396,6 @@ def reason_of(exc: BaseException | None) -> CloseReason:
     """Why a transport ended that nobody here has closed."""
     if exc is None:
         return CloseReason.PEER_CLOSED
-    if isinstance(exc, OSError) and exc.errno in _RESETS:
+    if isinstance(exc, OSError) and exc.errno in RESETS:
         return CloseReason.PEER_RESET
     return CloseReason.TRANSPORT_ERROR

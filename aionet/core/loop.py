@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -14,7 +15,7 @@ try:
 except ImportError:  # not on Windows, not on every interpreter
     uvloop = None  # type: ignore[assignment]
 
-__all__ = ["FAILURES", "LoopName", "LoopShared", "loop_factory", "loop_name", "run", "shared"]
+__all__ = ["FAILURES", "LoopName", "LoopShared", "Turns", "loop_factory", "loop_name", "run", "shared"]
 
 LoopName = Literal["auto", "uvloop", "asyncio"]
 T = TypeVar("T")
@@ -74,6 +75,36 @@ class Speaker(Flushable, Protocol):
         """Give every member what waits, without sending."""
 
 
+class Turns:
+    """Lets one of those who wait go on in each tick of the loop, in the order in which they came."""
+
+    __slots__ = ("_loop", "_scheduled", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._scheduled = False
+
+    async def next(self) -> None:
+        """Wait for a turn; at least until the next tick."""
+        turn = self._loop.create_future()
+        self._waiting.append(turn)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._go)
+        await turn
+
+    def _go(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():  # cancelled meanwhile
+                turn.set_result(None)
+                break
+        self._scheduled = bool(self._waiting)
+        if self._scheduled:
+            self._loop.call_soon(self._go)
+
+
 class LoopShared:
     """What all connections of one loop share, servers' and clients' alike.
 
@@ -81,7 +112,17 @@ class LoopShared:
     from outside its own chunk marks itself dirty here, and everything dirty is flushed once, at the end of the tick.
     """
 
-    __slots__ = ("_dirty", "_loop", "_scheduled", "_speaker", "_speakers", "buffer", "client_deadlines", "is_uvloop")
+    __slots__ = (
+        "_dirty",
+        "_loop",
+        "_scheduled",
+        "_speaker",
+        "_speakers",
+        "buffer",
+        "client_deadlines",
+        "is_uvloop",
+        "turns",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -90,6 +131,7 @@ class LoopShared:
         self._speakers: list[Speaker] = []
         self._speaker: Speaker | None = None  # the last of them
         self.client_deadlines: Deadlines | None = None
+        self.turns = Turns(loop)  # of those who send files
         self.is_uvloop = loop_name(loop) == "uvloop"
         self.buffer: memoryview | None = None if self.is_uvloop else memoryview(bytearray(READ_BUFFER))
 

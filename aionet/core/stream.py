@@ -13,10 +13,11 @@ from types import SimpleNamespace
 from typing import Any, Final, TypeVar, cast
 
 from ..errors import ProtocolError
-from ..events import CloseReason, ConnectionClosed, ConnectionOpened, HandlerFailed
+from ..events import CloseReason, ConnectionOpened
 from ..handler import Connection
 from .context import StreamContext
-from .flow import CLOSING, OutboundConnection, nowhere, reason_of
+from .ending import EndingConnection
+from .flow import CLOSING, reason_of
 from .loop import FAILURES
 
 __all__ = ["StreamConnection"]
@@ -29,40 +30,21 @@ BY_OUTPUT: Final = 4  # the peer does not read our answers, so we do not read it
 BY_INBOX: Final = 8  # a coroutine lags behind
 
 
-class StreamConnection(OutboundConnection[M]):
+class StreamConnection(EndingConnection[M]):
     """One stream connection in callback style; also the base of the other styles.
 
     It is the transport's protocol itself (by duck typing: ``asyncio.Protocol`` would add nothing but a base).
     """
 
-    __slots__ = (
-        "_begun",
-        "_close_by",
-        "_eof",
-        "_eof_told",
-        "_feed",
-        "_on_message",
-        "_partial_at",
-        "_stash",
-        "_state",
-        "_taken",
-        "_taken_at",
-        "address_key",
-        "due",
-    )
+    __slots__ = ("_eof_told", "_on_message", "_state", "address_key")
 
     def __init__(self, context: StreamContext[M]) -> None:
         super().__init__(context)
-        codec = self._codec
-        self._feed: Callable[[bytes], list[M]] = self._feed_and_reply if codec.replies else codec.feed
+        if self._codec.replies:
+            self._feed = self._feed_and_reply
         self._on_message: Callable[[Connection[M], Any], Any] = context.on_message
-        self._stash: list[M] | None = None  # received, held back
-        self._begun = False
-        self._eof = self._eof_told = False
+        self._eof_told = False
         self._state: Any = None
-        self._partial_at = self._taken_at = self._close_by = 0.0
-        self._taken = -1
-        self.due = -1
         self.address_key: Hashable = None  # the door's: what this connection is counted by
 
     # ---- the transport calls these -------------------------------------------------------------
@@ -265,153 +247,6 @@ class StreamConnection(OutboundConnection[M]):
             self.write_encoded(answer)
         return messages
 
-    def _call(self, where: str, callback: Callable[..., Any] | None, *args: Any) -> None:
-        """Call the user's code; its exception closes this connection, and nothing else."""
-        if callback is not None:
-            try:
-                callback(*args)
-            except FAILURES as exc:
-                self._fail(where, exc)
-
-    def _fail(self, where: str, exc: BaseException) -> None:
-        self._report(where, exc)
-        self._close(CloseReason.HANDLER_ERROR, exc)
-
-    def _report(self, where: str, exc: BaseException) -> None:
-        self._context.events.emit(HandlerFailed(self._context.name, self.peername, where, exc))
-
-    # ---- ending --------------------------------------------------------------------------------
-
-    def close(self) -> None:
-        self._close(CloseReason.PEER_CLOSED if self._eof else CloseReason.LOCAL_CLOSED)
-
-    def abort(self, reason: CloseReason = CloseReason.LOCAL_CLOSED) -> None:
-        self._held |= CLOSING
-        self._corked = False
-        self._batching = None
-        self._out.clear()
-        self._stash = None
-        if self._reason is None:
-            self._reason = reason
-        self._wake()
-        if self._transport is not None and not self._lost:
-            self._reset_when_closed()
-            self._transport.abort()
-
-    def _close(self, reason: CloseReason, exc: BaseException | None = None, *, linger: bool = False) -> None:
-        if self._held & CLOSING:
-            return
-        if self._reason is None or reason is CloseReason.HANDLER_ERROR:  # else: drain() has said why already
-            self._reason, self._exc = reason, exc
-        if self._groups:
-            for group in self._groups:
-                group.settle_member(self)
-        transport = self._transport
-        if transport is None or self._lost:
-            self._held |= CLOSING
-            return
-        if self._out:
-            self._flush()
-        self._corked = False
-        self._batching = None
-        if self._held & CLOSING:  # the flush found a slow consumer, or what cannot be encoded
-            return
-        linger = linger or self._unread(transport)
-        self._held = CLOSING
-        self._stash = None
-        self._wake()
-        self._taken = self.bytes_sent - transport.get_write_buffer_size()
-        now = self._context.loop.time()
-        timeouts = self._context.timeouts
-        if linger and not self._eof and self._context.half_close and not transport.is_closing():
-            # Closing with unread input resets the connection and destroys our last words on their way: so say that
-            # nothing more will come, and throw away what still comes, until the peer closes too (cf. nginx's
-            # lingering_close).
-            self._feed = _discard
-            self._close_by = now + timeouts.linger
-            if self._transport_write is nowhere or self._say_eof(transport):
-                self._read(True)
-            else:
-                transport.abort()
-        else:
-            self._close_by = now + timeouts.send
-            transport.close()
-        self._context.deadlines.watch(self, self._close_by)
-
-    def _unread(self, transport: asyncio.Transport) -> bool:
-        """Whether the peer may have sent what nobody has read: where reading is paused, the kernel may hold some."""
-        return bool(self._stash) or not transport.is_reading()
-
-    def _finish(self) -> None:
-        """Gone: tell the handler, once, and whoever listens."""
-        context = self._context
-        assert self._reason is not None
-        try:
-            if context.on_close is not None:
-                context.on_close(self, self._reason, self._exc)
-        except FAILURES as exc:
-            self._report("on_close", exc)
-        finally:  # whatever was raised: its place is free
-            if context.events.wants(ConnectionClosed):
-                context.events.emit(ConnectionClosed(context.name, self.peername, self._reason, self._exc, self.stats))
-            context.connections.discard(self)
-            if context.door is not None:
-                context.door.leave(self)
-
-    def drain(self) -> None:
-        """The server is leaving."""
-        if not self._held & CLOSING:
-            if self._reason is None:
-                self._reason = CloseReason.SHUTDOWN
-            self._call("on_drain", self._context.on_drain, self)
-
-    def check_deadlines(self, now: float) -> float | None:
-        timeouts = self._context.timeouts
-        transport = self._transport
-        if not self._begun or transport is None or self._lost:
-            self.abort(CloseReason.REFUSED)  # parked for too long, or the TLS handshake came to nothing
-            if transport is None:
-                self.connection_lost(None)
-            return None
-        if self._held & CLOSING:
-            waiting = transport.get_write_buffer_size()
-            if waiting and self.bytes_sent - waiting != self._taken:  # still being taken
-                self._taken, self._close_by = self.bytes_sent - waiting, now + timeouts.send
-            if now < self._close_by:
-                return self._close_by
-            transport.abort()
-            return None
-        first = not self.messages_received
-        try:
-            partial = first or self._codec.buffered
-        except Exception as exc:
-            self._fail("codec.buffered", exc)
-            return self._close_by
-        if partial and not self._partial_at:
-            self._partial_at = self._heard_at  # left over behind a complete message: it came no later than that
-        again = min(now + self._context.check_interval, self._heard_at + timeouts.idle)
-        if partial and not self._held:
-            due = self._partial_at + (timeouts.first_message if first else timeouts.message)
-            if now >= due:
-                self._close(CloseReason.MESSAGE_TIMEOUT)
-                return self._close_by
-            again = min(again, due)
-        waiting = transport.get_write_buffer_size()
-        taken = self.bytes_sent - waiting
-        if not waiting:
-            self._taken = -1
-        elif taken != self._taken:  # also when it is first seen waiting
-            self._taken, self._taken_at = taken, now
-        elif now >= self._taken_at + timeouts.send:
-            self.abort(CloseReason.SLOW_CONSUMER)
-            return None
-        else:
-            again = min(again, self._taken_at + timeouts.send)
-        if now >= self._heard_at + timeouts.idle:
-            self._close(CloseReason.IDLE_TIMEOUT)
-            return self._close_by
-        return again
-
     async def receive(self) -> M:
         raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")
 
@@ -436,7 +271,3 @@ class StreamConnection(OutboundConnection[M]):
     def __repr__(self) -> str:
         state = "closed" if self._lost else "closing" if self.closing else "open"
         return f"<{type(self).__name__} {self._context.name} peer={self.peername} {state}>"
-
-
-def _discard(data: bytes) -> list[Any]:
-    return []

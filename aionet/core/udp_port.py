@@ -24,9 +24,9 @@ from typing import Final, cast
 
 import anyio
 
+from ..datagram import DatagramHandler, DatagramPort
 from ..endpoint import Endpoint
 from ..events import Address, DatagramStats, Events, HandlerFailed
-from ..handler import DatagramHandler, DatagramPort
 from ..limits import KIB
 from ..styles import DatagramStyle, datagram_style
 from .datagram_queue import Datagram, DatagramQueue, DropReport

@@ -9,10 +9,10 @@ import pytest
 
 from aionet.core import sockets
 from aionet.core.datagram import listen_datagram, open_datagram_port
+from aionet.datagram import DatagramHandler, DatagramPort
 from aionet.endpoint import Endpoint
 from aionet.errors import BindError, ConnectError, EndpointError, RouteError
 from aionet.events import Address, Events
-from aionet.handler import DatagramHandler, DatagramPort
 
 from .sockets_tools import open_sockets
 

@@ -1,4 +1,4 @@
-"""The way in: messages, callbacks and their order, holding back, faults. How connections end is in test_stream_end."""
+"""The way in: messages, callbacks and their order, holding back, faults. How connections end is in test_ending."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from aionet.core.datagram import listen_datagram, open_datagram_port
 from aionet.core.udp_port import UDPPort
+from aionet.datagram import DatagramHandler, DatagramPort
 from aionet.endpoint import Endpoint
 from aionet.events import Address, DatagramsDropped, Event, Events, HandlerFailed
-from aionet.handler import DatagramHandler, DatagramPort
 
 LOOPBACK = Endpoint.parse("udp://127.0.0.1:0")
 Port = DatagramPort[bytes]

@@ -60,6 +60,9 @@ class FakeConnection(Connection[bytes]):
             raise anyio.ClosedResourceError
         self.write(item)
 
+    async def send_file(self, file: int, offset: int, count: int) -> int:
+        raise NotImplementedError("a chat sends no files")
+
     async def receive(self) -> bytes:
         while not self._inbox:
             self._arrived = anyio.Event()
