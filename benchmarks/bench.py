@@ -1,0 +1,115 @@
+"""What every scenario measures with: a server started, a load put on it, the values taken; and the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.loads import Load, LoadResult, Window, run_load
+from benchmarks.measuring import Case, Sample, Subject, control, undisturbed
+from benchmarks.processes import Cores, Serving, serving
+from benchmarks.programs import Program
+from benchmarks.results import Curve, Goal, Metric, Role
+from benchmarks.settings import Settings
+from benchmarks.tracing import syscalls_per_message
+from benchmarks.workspace import Workspace
+
+__all__ = ["CAPACITY", "CPU", "P99", "START", "Bench", "Peer"]
+
+CPU = Metric("cpu", "us of server CPU a message")
+CAPACITY = Metric("capacity", "messages a second of server CPU", more=True)
+P99 = Metric("p99", "us, 99th percentile of latency")
+
+START = 0.35
+"""Seconds that starting and ending a server takes, for the plan."""
+
+TRACE = Window(warmup=0.0, duration=0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A server program as a subject of cases. ``extra``: not in quick runs, and only in a scenario's main cases."""
+
+    key: str
+    label: str
+    program: Program
+    role: Role = Role.PEER
+    extra: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """How this run measures, and what with."""
+
+    settings: Settings
+    cores: Cores
+    workspace: Workspace
+
+    @property
+    def window(self) -> Window:
+        return Window(self.settings.warmup, self.settings.duration)
+
+    @property
+    def seconds(self) -> float:
+        """About how long one measurement under load takes."""
+        return START + self.settings.warmup + self.settings.duration
+
+    def subject(self, peer: Peer, load: Callable[[], Load], *, trace: bool = True) -> Subject:
+        """A peer under a load, which is made when it is needed."""
+
+        def once() -> Sample:
+            with serving(peer.program, [self.cores.server], self.workspace) as server:
+                result = run_load(server, load(), self.window, self.cores.load)
+                return {**result.sample(), "rss": float(server.rss())}
+
+        def traced() -> float:
+            with serving(peer.program, [self.cores.server], self.workspace) as server:
+                return syscalls_per_message(server, lambda: self._short_load(server, load()))
+
+        return Subject(
+            peer.key,
+            peer.label,
+            lambda: undisturbed(once, self.settings.tries),
+            peer.role,
+            traced if trace and self.settings.trace else None,
+        )
+
+    def _short_load(self, server: Serving, load: Load) -> LoadResult:
+        return run_load(server, load, TRACE, self.cores.load)
+
+    def chosen(self, peers: Sequence[Peer], *, main: bool) -> list[Peer]:
+        """Without the extra ones where time is short: in quick runs, and in cases that are not a scenario's main."""
+        return [peer for peer in peers if main and not self.settings.quick or not peer.extra]
+
+    def case(
+        self,
+        key: str,
+        title: str,
+        peers: Sequence[Peer],
+        load: Load | Callable[[], Load],
+        *,
+        metric: Metric = CPU,
+        baseline: str | None = None,
+        noise: bool = False,
+        goals: Sequence[Goal] = (),
+        notes: Sequence[str] = (),
+        curve: Curve | None = None,
+        trace: bool = True,
+    ) -> Case:
+        """The same load on all these peers. ``noise``: the baseline is measured twice (A/A)."""
+        make = load if callable(load) else lambda: load
+        subjects = [self.subject(peer, make, trace=trace) for peer in peers]
+        subjects += [control(subject) for subject in subjects if noise and subject.key == baseline]
+        return Case(
+            key=key,
+            scenario=key.partition("-")[0],
+            title=title,
+            metric=metric,
+            subjects=subjects,
+            baseline=baseline,
+            rounds=self.settings.rounds,
+            seconds=self.seconds,
+            goals=goals,
+            notes=notes,
+            curve=curve,
+        )
