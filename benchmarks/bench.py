@@ -28,13 +28,12 @@ TRACE = Window(warmup=0.0, duration=0.2)
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A server program as a subject of cases. ``extra``: not in quick runs, and only in a scenario's main cases."""
+    """A server program as a subject of cases."""
 
     key: str
     label: str
     program: Program
     role: Role = Role.PEER
-    extra: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +75,6 @@ class Bench:
 
     def _short_load(self, server: Serving, load: Load) -> LoadResult:
         return run_load(server, load, TRACE, self.cores.load)
-
-    def chosen(self, peers: Sequence[Peer], *, main: bool) -> list[Peer]:
-        """Without the extra ones where time is short: in quick runs, and in cases that are not a scenario's main."""
-        return [peer for peer in peers if main and not self.settings.quick or not peer.extra]
 
     def case(
         self,

@@ -47,7 +47,7 @@ def compiled(name: str, *, tls: bool = False, build: Path = BUILD) -> Path:
     flags = (*FLAGS, *TLS_FLAGS) if tls else FLAGS
     libraries = (*LIBRARIES, *TLS_LIBRARIES) if tls else LIBRARIES
     program = build / f"{name}{'-tls' if tls else ''}"
-    versioned = sorted(source.parent.glob("*.h")) + [source]
+    versioned = [*sorted(source.parent.glob("*.h")), source]
     try:
         return _made(program, versioned, (compiler(), *flags), ("{out}", str(source), *libraries))
     except Unavailable as error:

@@ -112,7 +112,7 @@ def run_load(server: Serving, load: Load, window: Window, core: int) -> LoadResu
 @contextmanager
 def running_load(server: Serving, load: Load, window: Window, core: int) -> Iterator[subprocess.Popen[str]]:
     """As :func:`run_load`, beside whatever the caller does meanwhile; ended at last, whatever it had to say."""
-    command = load.command(server) + ["--server-pid", ",".join(map(str, server.pids))]
+    command = [*load.command(server), "--server-pid", ",".join(map(str, server.pids))]
     command += ["--warmup", str(window.warmup), "--duration", str(window.duration), "--stall", str(window.stall)]
     with _popen(command, core) as process:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.problems import MeasureError, WrongReplies
@@ -62,9 +62,15 @@ class Case:
         """How often something is measured in it."""
         return self.rounds * len(self.subjects) + sum(subject.trace is not None for subject in self.subjects)
 
-    def only(self, keys: Sequence[str]) -> Case:
+    def only(self, keys: Container[str | None]) -> Case:
         """The case with these subjects alone; the control stays if its baseline does."""
         kept = [s for s in self.subjects if s.key in keys or (s.role is Role.CONTROL and self.baseline in keys)]
+        return replace(self, subjects=kept)
+
+    def judged(self, *, with_control: bool) -> Case:
+        """The case with those subjects alone that its goals are judged by."""
+        keys = {goal.row for goal in self.goals} | {goal.against for goal in self.goals}
+        kept = [s for s in self.only(keys).subjects if with_control or s.role is not Role.CONTROL]
         return replace(self, subjects=kept)
 
 
@@ -134,5 +140,3 @@ def _trace(trace: Callable[[], float], row: Row) -> None:
         row.samples[0]["syscalls"] = trace()
     except MeasureError:
         return
-
-

@@ -6,10 +6,10 @@ matplotlib draws them; without it there are none, and the report stands by its t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.results import CaseResult, Curve, Metric, Report, Role, Row
 from benchmarks.stats import median_interval
@@ -116,7 +116,12 @@ def _bar_panel(panel: Axes, metric: Metric, title: str, rows: Sequence[Row]) -> 
     panel.set_xlim(0, max(high for _, high in intervals) * 1.18)
     for place, value, (_, high) in zip(places, values, intervals, strict=True):
         panel.annotate(
-            _short(value), (max(value, high), place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7.5
+            _short(value),
+            (max(value, high), place),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7.5,
         )
     panel.set_title(title, fontsize=9.5, loc="left")
     panel.set_xlabel(f"{metric.unit} ({'more' if metric.more else 'less'} is better)", fontsize=8)
@@ -157,62 +162,61 @@ def _has_latency(row: Row) -> bool:
 
 def _curves(cases: Sequence[CaseResult]) -> Figure | None:
     """The metric against what the cases of a curve differ in, for every row that is in two of them at least."""
-    points = [(case, case.curve) for case in cases if case.curve is not None]
-    names = [
-        name for name in dict.fromkeys(curve.name for _, curve in points) if sum(c.name == name for _, c in points) > 1
-    ]
-    if not names:
+    curves: dict[str, list[tuple[CaseResult, Curve]]] = {}
+    for case in cases:
+        if case.curve is not None:
+            curves.setdefault(case.curve.name, []).append((case, case.curve))
+    drawn = {name: lines for name, points in curves.items() if (lines := _lines(points))}
+    if not drawn:
         return None
-    figure = _figure(5.6 * len(names), 4.0)
-    for panel, name in zip(figure.subplots(1, len(names), squeeze=False).flatten(), names, strict=True):
-        _curve_panel(panel, [(case, curve) for case, curve in points if curve.name == name])
+    figure = _figure(5.6 * len(drawn), 4.0)
+    for panel, (name, lines) in zip(
+        figure.subplots(1, len(drawn), squeeze=False).flatten(), drawn.items(), strict=True
+    ):
+        case, curve = curves[name][0]
+        _curve_panel(panel, case.metric, curve, lines)
     return figure
 
 
-def _curve_panel(panel: Axes, points: Sequence[tuple[CaseResult, Curve]]) -> None:
-    ordered = sorted(points, key=lambda point: point[1].at)
-    metric = ordered[0][0].metric
-    found: dict[str, Row] = {}
-    for case, _ in ordered:
+Line = tuple[Row, list[float], list[float]]
+"""A row, where it was measured, and what came of it there."""
+
+
+def _lines(points: Sequence[tuple[CaseResult, Curve]]) -> list[Line]:
+    found: dict[str, Line] = {}
+    for case, curve in sorted(points, key=lambda point: point[1].at):
         for row in _best(case, None):
-            found.setdefault(row.key, row)
-    lines = {key: _line(key, ordered, metric) for key in found}
-    rows = [row for key, row in found.items() if len(lines[key][0]) > 1]
-    for row, style in zip(rows, _styles(rows), strict=True):
-        panel.plot(*lines[row.key], label=row.label, marker="o", markersize=3, **style)
+            _, xs, ys = found.setdefault(row.key, (row, [], []))
+            xs.append(curve.at)
+            ys.append(row.value(case.metric.key) or 0)
+    return [line for line in found.values() if len(line[1]) > 1]
+
+
+def _curve_panel(panel: Axes, metric: Metric, curve: Curve, lines: Sequence[Line]) -> None:
+    for (row, xs, ys), style in zip(lines, _styles([line[0] for line in lines]), strict=True):
+        panel.plot(xs, ys, label=row.label, marker="o", markersize=3, **style)
+    at = sorted({x for _, xs, _ in lines for x in xs})
     panel.set_xscale("log")
-    at = [curve.at for _, curve in ordered]
     panel.set_xticks(at, [f"{place:,.0f}" for place in at], fontsize=8)
     panel.minorticks_off()
     panel.set_ylim(bottom=0)
-    panel.set_xlabel(ordered[0][1].axis, fontsize=8)
+    panel.set_xlabel(curve.axis, fontsize=8)
     panel.set_ylabel(metric.unit, fontsize=8)
-    panel.yaxis.set_major_formatter(_formatter())
-    panel.set_title(ordered[0][1].name, fontsize=9.5, loc="left")
+    panel.yaxis.set_major_formatter(lambda value, _: _short(value))
+    panel.set_title(curve.name, fontsize=9.5, loc="left")
     panel.legend(fontsize=7.5, frameon=False)
     _quiet(panel, grid="y")
-
-
-def _line(key: str, points: Sequence[tuple[CaseResult, Curve]], metric: Metric) -> tuple[list[float], list[float]]:
-    xs, ys = [], []
-    for case, curve in points:
-        row = case.row(key)
-        value = row.value(metric.key) if row is not None and row.measured else None
-        if value is not None:
-            xs.append(curve.at)
-            ys.append(value)
-    return xs, ys
 
 
 # ---- small things ---------------------------------------------------------------------------------------------------
 
 
-def _styles(rows: Sequence[Row]) -> list[dict[str, object]]:
+def _styles(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """A colour each: ours and the limit always theirs."""
     left = iter(LINES * (1 + len(rows) // len(LINES)))
     ours = iter(("-", "--", ":", "-."))
     limits = iter(("-", "--", ":", "-."))
-    styles: list[dict[str, object]] = []
+    styles: list[dict[str, Any]] = []
     for row in rows:
         if row.role is Role.OURS:
             styles.append({"color": COLORS[Role.OURS], "linewidth": 2.2, "linestyle": next(ours, "-")})
@@ -221,10 +225,6 @@ def _styles(rows: Sequence[Row]) -> list[dict[str, object]]:
         else:
             styles.append({"color": next(left), "linewidth": 1.4})
     return styles
-
-
-def _formatter() -> Callable[[float, int], str]:
-    return lambda value, _: _short(value)
 
 
 def _short(value: float) -> str:

@@ -117,14 +117,16 @@ def serving(program: Program, cores: Sequence[int], places: Mapping[str, object]
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
         os.chmod(scratch, 0o755)  # some servers give up their rights before they look
-        values = {**(places or {}), "port": _free_port(), "scratch": scratch, "config": f"{scratch}/config"}
+        port = _free_port()
+        values = {**(places or {}), "port": port, "scratch": scratch, "config": f"{scratch}/config"}
         if program.config is not None:
             Path(scratch, "config").write_text(_filled(program.config.read_text(), values))
         command = (*found, *(_filled(argument, values) for argument in program.arguments))
-        pids, ports = [], (int(values["port"]),)
+        pids = []
+        ports: tuple[int, ...] = ()
         for copy in range(program.copies):
             process, said = _start(stack, command, cores[copy % len(cores)])
-            ports = _wait_ready(process, said, ports[0], program.announces)
+            ports = _wait_ready(process, said, port, program.announces)
             pids.append(process.pid)
         yield Serving(tuple(pids), ports)
 
@@ -142,7 +144,7 @@ def _free_port() -> int:
 
 
 def _start(stack: ExitStack, command: Sequence[str], core: int) -> tuple[subprocess.Popen[str], IO[str]]:
-    said = stack.enter_context(tempfile.TemporaryFile("w+"))
+    said = stack.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 - the stack closes it
     try:
         with pinned(core):
             process = subprocess.Popen(

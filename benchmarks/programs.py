@@ -15,6 +15,8 @@ from benchmarks.problems import Unavailable
 __all__ = ["PEERS", "Program", "c", "go", "node", "python", "system"]
 
 PEERS = Path(__file__).parent / "peers"
+SBIN = "/usr/sbin:/usr/local/sbin"
+"""Where distributions put servers, and who is not root does not look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def system(command: str, *arguments: str, package: str, config: str | None = Non
 
 
 def _found(command: str, package: str) -> str:
-    path = shutil.which(command) or shutil.which(command, path="/usr/sbin:/usr/local/sbin")
+    path = shutil.which(command) or shutil.which(command, path=SBIN)
     if path is None:
         raise Unavailable(f"{command} is not installed (make bench-peers, or apt install {package})")
     return path

@@ -50,14 +50,14 @@ def table(case: CaseResult) -> str:
     """The case as text: title, one line a row, what to beware of, notes."""
     base = case.row(case.baseline)
     text = [f"{case.key}: {case.title}", f"  {case.metric.unit}" + (f"; ratio to {base.label}" if base else "")]
-    text += _aligned(_cells(case))
+    text += _aligned(_cells(case), left=(0,))
     text += [f"  {line}" for line in _remarks(case)]
     return "\n".join(text)
 
 
 def goals_table(outcomes: Sequence[Outcome]) -> str:
     """Every goal with its verdict."""
-    return "\n".join(["goals", *_aligned(_goal_cells(outcomes))])
+    return "\n".join(["goals", *_aligned(_goal_cells(outcomes), left=(0, 4))])
 
 
 def markdown(report: Report, pictures: Mapping[str, Sequence[str]]) -> str:
@@ -133,8 +133,9 @@ def _remarks(case: CaseResult) -> Iterator[str]:
         yield f"noise: {case.noise:.0%}, by the baseline measured twice; differences below that mean nothing"
     load = case.load_generator
     if load is not None:
-        enough = "" if load[1] >= ENOUGH else f", less than {ENOUGH} x: judge by CPU time, not by rates"
-        yield f"load generator: {number(load[0])} messages a second of its core, {load[1]:.2f} x the fastest server{enough}"
+        yield f"load generator: {number(load[0])} messages a second of its core, {load[1]:.2f} x the fastest server" + (
+            "" if load[1] >= ENOUGH else f", less than {ENOUGH} x: judge by CPU time, not by rates"
+        )
     if any((row.value(WAITED) or 0) > DISTURBED for row in case.rows if row.measured):
         yield "waited: other processes had the server's core meanwhile; measure again when the machine is idle"
     yield from case.notes
@@ -155,15 +156,14 @@ def _goal_cells(outcomes: Sequence[Outcome]) -> list[list[str]]:
     return cells
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Columns apart by two spaces: words flush left, numbers right."""
+def _aligned(lines: Sequence[Sequence[str]], *, left: Sequence[int]) -> list[str]:
+    """Columns apart by two spaces: some flush left, the others right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    left = [any(cell[:1].isalpha() for cell in column[1:]) for column in zip(*lines, strict=True)]
     return [
         "  "
         + "  ".join(
-            cell.ljust(width) if to_left else cell.rjust(width)
-            for cell, width, to_left in zip(line, widths, left, strict=True)
+            cell.ljust(width) if index in left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     ]

@@ -80,7 +80,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A goal and what came of it. ``close``: the interval has both sides of the limit; another run may say otherwise."""
+    """A goal and what came of it; ``reason`` says why it could not be judged."""
 
     case: str
     goal: Goal
@@ -91,6 +91,7 @@ class Outcome:
 
     @property
     def close(self) -> bool:
+        """Whether the interval has both sides of the limit: another run may say otherwise."""
         return self.interval is not None and self.goal.met(self.interval[0]) != self.goal.met(self.interval[1])
 
 
@@ -245,9 +246,7 @@ class Report:
 def save(report: Report, file: Path) -> None:
     """As JSON: every sample, and for readers the goals as they were judged."""
     told: dict[str, Any] = msgspec.to_builtins(report)
-    told["outcomes"] = [
-        {**msgspec.to_builtins(asdict(outcome)), "close": outcome.close} for outcome in report.outcomes
-    ]
+    told["outcomes"] = [{**msgspec.to_builtins(asdict(outcome)), "close": outcome.close} for outcome in report.outcomes]
     file.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
 
 

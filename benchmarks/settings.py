@@ -31,5 +31,5 @@ class Settings:
 
 FULL = Settings()
 QUICK = Settings(
-    quick=True, rounds=3, warmup=0.1, duration=0.3, tries=1, trace=False, idle=((0, 1000, 3000),), file=1 << 28
+    quick=True, rounds=3, warmup=0.1, duration=0.25, tries=1, trace=False, idle=((0, 1000, 3000),), file=1 << 28
 )

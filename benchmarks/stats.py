@@ -74,7 +74,7 @@ def unpaired_interval(
     resamples: int = 4000,
     seed: int = 1,
 ) -> Interval:
-    """Bootstrap percentile interval of the ratio of two medians that were measured apart: each is drawn again by itself.
+    """Bootstrap percentile interval of the ratio of two medians that were measured apart.
 
     Raises:
         ValueError: nothing to compare.
@@ -88,7 +88,9 @@ def unpaired_interval(
     return _percentiles(ratios, confidence)
 
 
-def median_interval(values: Sequence[float], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 1) -> Interval:
+def median_interval(
+    values: Sequence[float], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 1
+) -> Interval:
     """Bootstrap percentile interval of a median.
 
     Raises:

@@ -18,8 +18,14 @@ __all__ = ["Progress", "listing", "plan", "run", "seconds_of", "write"]
 
 
 def plan(bench: Bench, scenarios: Sequence[str], peers: Sequence[str] = ()) -> list[Case]:
-    """The cases of these scenarios, in order; with ``peers`` those alone, and no case that has none of them."""
+    """The cases of these scenarios, in order; with ``peers`` those alone, and no case that has none of them.
+
+    A quick run has what goals are judged by, and one baseline measured twice.
+    """
     cases = [case for name in scenarios for case in SCENARIOS[name](bench)]
+    if bench.settings.quick:
+        cases = [case for case in cases if case.goals]
+        cases = [case.judged(with_control=number == 0) for number, case in enumerate(cases)]
     return [kept for case in cases if (kept := case.only(peers) if peers else case).subjects]
 
 
@@ -39,7 +45,7 @@ def listing(cases: Sequence[Case]) -> str:
 
 
 class Progress:
-    """One line on a terminal, overwritten; nothing elsewhere. What is left is planned time, by how the plan held so far."""
+    """One line on a terminal, overwritten; nothing elsewhere. What is left is reckoned by how the plan held so far."""
 
     def __init__(self, cases: Sequence[Case]) -> None:
         self._left = seconds_of(cases)
@@ -66,10 +72,9 @@ class Progress:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def run(cases: Sequence[Case]) -> list[CaseResult]:
-    """Measure them, and print each table as it is ready."""
+def run(cases: Sequence[Case], results: list[CaseResult]) -> None:
+    """Measure them, print each table as it is ready, and put it into ``results``, which so outlives an interruption."""
     progress = Progress(cases)
-    results = []
     for case in cases:
         progress.begin(case)
         try:
@@ -78,7 +83,6 @@ def run(cases: Sequence[Case]) -> list[CaseResult]:
             progress.clear()
         print(f"\n{table(result)}", flush=True)
         results.append(result)
-    return results
 
 
 def write(report: Report, directory: Path) -> list[Path]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from aionet import Address, DatagramHandler, DatagramPort, Router, Server
-from benchmarks.peers.common import announce, options, run
 from benchmarks.peers.asyncio_datagram import SOCKET_BUFFER
+from benchmarks.peers.common import announce, options, run
 
 
 class Echo(DatagramHandler):

@@ -1,4 +1,4 @@
-"""Files: ``http.server`` of the standard library as ``python -m http.server --protocol HTTP/1.1`` runs it, not logging."""
+"""Files: ``http.server`` as ``python -m http.server --protocol HTTP/1.1`` runs it, but for its log."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def cases(bench: Bench) -> list[Case]:
         bench.case(
             "churn",
             "connect, one message of 64 bytes, close; 64 at a time",
-            bench.chosen([UVLOOP, AIONET, C_ECHO, replace(ASYNCIO, extra=True), STREAMS, NODE, GO], main=True),
+            [UVLOOP, AIONET, C_ECHO, ASYNCIO, STREAMS, NODE, GO],
             Load("connections", {"concurrency": 64, "size": 64}),
             metric=replace(CPU, unit="us of server CPU a connection"),
             baseline="uvloop",

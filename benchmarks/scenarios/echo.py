@@ -6,51 +6,53 @@ server's own work. Several in flight come and go together, so that the kernel's 
 
 from __future__ import annotations
 
-from benchmarks.bench import P99, Bench
-from benchmarks.catalogue import AIONET, C_ECHO, GO, STREAMS, UVLOOP, echo_peers
+from collections.abc import Sequence
+
+from benchmarks.bench import P99, Bench, Peer
+from benchmarks.catalogue import AIONET, ASYNCIO, C_ECHO, GO, NODE, STREAMS, UVLOOP, echo_peers
 from benchmarks.loads import Load
 from benchmarks.measuring import Case
 from benchmarks.results import Curve, Goal
 
 __all__ = ["cases"]
 
-CORE = [UVLOOP, AIONET, C_ECHO]
-WIDER = [*CORE, STREAMS, GO]
+ALL = echo_peers()
+FEW = [UVLOOP, AIONET, C_ECHO, STREAMS, GO]
+ON_ASYNCIO = Goal("plain asyncio loop, echo 1 KiB, to its Protocol", "aionet-asyncio", 0.45, against="asyncio")
 RATE = 20_000
 """Messages a second of the open loop: about a quarter of what the slower peers can do, so that all keep up."""
 
 
 def cases(bench: Bench) -> list[Case]:
-    quick = [_one_in_flight(bench, 64), _one_in_flight(bench, 1024)]
-    if bench.settings.quick:
-        return quick
     return [
-        *quick,
-        _case(bench, 16 * 1024, 64, 1, main=False),
-        _case(bench, 1024, 1, 1, main=False),
-        _case(bench, 1024, 1000, 1, main=False),
-        _case(bench, 64, 64, 16, main=False),
-        _case(bench, 64, 64, 64, main=False),
+        _case(bench, 64, 64, 1, peers=FEW, goals=_goals(64)),
+        _case(bench, 1024, 64, 1, peers=ALL, goals=[*_goals(1024), ON_ASYNCIO]),
+        _case(bench, 16 * 1024, 64, 1),
+        _case(bench, 1024, 1, 1),
+        _case(bench, 1024, 1000, 1),
+        _case(bench, 64, 64, 16),
+        _case(bench, 64, 64, 64),
         _open_loop(bench),
     ]
 
 
-def _one_in_flight(bench: Bench, size: int) -> Case:
+def _goals(size: int) -> list[Goal]:
     text = f"echo {_size(size)}, one in flight, CPU a message"
-    goals = [
+    return [
         Goal(f"{text}, to C", "aionet", 1.15, against="c"),
         Goal(f"{text}, to a bare uvloop Protocol", "aionet", 1.0, against="uvloop"),
     ]
-    if size == 1024:
-        goals.append(Goal("plain asyncio loop, echo 1 KiB, to its Protocol", "aionet-asyncio", 0.45, against="asyncio"))
-    return _case(bench, size, 64, 1, main=True, goals=goals)
 
 
 def _case(
-    bench: Bench, size: int, connections: int, in_flight: int, *, main: bool, goals: list[Goal] | None = None
+    bench: Bench,
+    size: int,
+    connections: int,
+    in_flight: int,
+    *,
+    peers: Sequence[Peer] = FEW,
+    goals: Sequence[Goal] = (),
 ) -> Case:
-    quick_small = bench.settings.quick and size == 64
-    peers = bench.chosen(echo_peers(), main=True) if main and not quick_small else CORE if quick_small else WIDER
     on_curve = size == 1024 and in_flight == 1
     return bench.case(
         f"echo-{size}-{connections}-{in_flight}",
@@ -58,8 +60,8 @@ def _case(
         peers,
         Load("streams", {"connections": connections, "size": size, "pipeline": in_flight}),
         baseline="uvloop",
-        noise=main and not quick_small,
-        goals=goals or (),
+        noise=bool(goals),
+        goals=goals,
         curve=Curve("echo 1 KiB", "connections", connections) if on_curve else None,
     )
 
@@ -68,11 +70,13 @@ def _open_loop(bench: Bench) -> Case:
     return bench.case(
         "echo-open",
         f"1 KiB, 64 connections, {RATE:,} messages a second at constant distances",
-        bench.chosen(echo_peers(), main=True),
+        [*FEW, ASYNCIO, NODE],
         Load("streams", {"connections": 64, "size": 1024, "pipeline": 64, "rate": RATE}),
         metric=P99,
         baseline="uvloop",
-        notes=["latency is counted from when a message was due: a server that pauses pays for all that wait meanwhile."],
+        notes=[
+            "latency is counted from when a message was due: a server that pauses pays for all that wait meanwhile."
+        ],
         trace=False,
     )
 

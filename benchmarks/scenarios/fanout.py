@@ -28,10 +28,11 @@ PEERS = [
     REDIS_PEER,
     AIONET,
     NATS_PEER,
-    Peer("mosquitto", "mosquitto, QoS 0", MOSQUITTO, extra=True),
-    Peer("by-hand", "uvloop Protocol, by hand", python("protocol_fanout", needs=["uvloop"]), extra=True),
-    Peer("c", "C, epoll", c("c_fanout"), Role.LIMIT, extra=True),
+    Peer("mosquitto", "mosquitto, QoS 0", MOSQUITTO),
+    Peer("by-hand", "uvloop Protocol, by hand", python("protocol_fanout", needs=["uvloop"])),
+    Peer("c", "C, epoll", c("c_fanout"), Role.LIMIT),
 ]
+FEW = [REDIS_PEER, AIONET, NATS_PEER]
 PROTOCOLS = {"redis": "redis", "nats": "nats", "mosquitto": "mqtt"}
 DELIVERIES = replace(CAPACITY, unit="deliveries a second of server CPU")
 
@@ -47,15 +48,10 @@ def cases(bench: Bench) -> list[Case]:
         ]
         for name in (together, apart)
     }
-    needed = [
+    return [
         _case(bench, 200, 32, goals=goals[together]),
         _case(bench, 200, 1, speakers=32, goals=goals[apart]),
         _case(bench, 200, 1, goals=one),
-    ]
-    if bench.settings.quick:
-        return needed
-    return [
-        *needed,
         _case(bench, 10, 1),
         _case(bench, 10, 32),
         _case(bench, 5000, 1),
@@ -70,12 +66,14 @@ def _case(
     """Each peer is spoken to in its own protocol, so each has a load of its own."""
     said = f"{in_flight} in flight" if speakers == 1 else f"{speakers} speakers, {in_flight} in flight of each"
     title = f"64-byte messages to {members:,} members, {said}" + (", and one member that never reads" if slow else "")
-    peers = bench.chosen(PEERS, main=members == 200)
+    peers = PEERS if members == 200 else FEW
     options = {"members": members, "pipeline": in_flight, "speakers": speakers, "slow": slow}
     subjects: list[Subject] = [bench.subject(peer, _load(peer, options), trace=members == 200) for peer in peers]
     notes = ["redis, nats, mqtt: in their own protocols; ours: lines.", "32 in flight leave the speaker as one chunk."]
     key = f"fanout-{members}-{in_flight}" + f"-{speakers}-speakers" * (speakers > 1) + "-slow" * slow
-    case = bench.case(key, title, [], Load("fanout"), metric=DELIVERIES, baseline="redis", goals=goals or (), notes=notes)
+    case = bench.case(
+        key, title, [], Load("fanout"), metric=DELIVERIES, baseline="redis", goals=goals or (), notes=notes
+    )
     curve = Curve(f"fan-out, {in_flight} in flight", "members", members) if speakers == 1 and not slow else None
     return replace(case, subjects=subjects, curve=curve, seconds=bench.seconds + members / 5000)
 

@@ -25,8 +25,8 @@ SERVED = ("--directory", "{files}")
 PEERS = [
     Peer("nginx", "nginx", NGINX),
     Peer("aionet", "aionet files", python("aionet_files", *SERVED), Role.OURS),
-    Peer("c", "C, sendfile", c("c_files", *SERVED), Role.LIMIT, extra=True),
-    Peer("http.server", "python -m http.server", python("http_server", *SERVED), extra=True),
+    Peer("c", "C, sendfile", c("c_files", *SERVED), Role.LIMIT),
+    Peer("http.server", "python -m http.server", python("http_server", *SERVED)),
 ]
 HTTP = ("nginx", "http.server")
 A_FILE = replace(CPU, unit="us of server CPU a file")
@@ -36,10 +36,7 @@ WALL = Metric("GB/s", "GB a second", more=True)
 
 def cases(bench: Bench) -> list[Case]:
     goals = [Goal("file 1 GiB, CPU-s a GB, to nginx", "aionet", 0.9, against="nginx")]
-    large = _large(bench, goals)
-    if bench.settings.quick:
-        return [large]
-    return [_small(bench, 4096), _small(bench, 65536), large, _upload(bench)]
+    return [_small(bench, 4096), _small(bench, 65536), _large(bench, goals), _upload(bench)]
 
 
 def _load(bench: Bench, peer: Peer, size: int, connections: int) -> Callable[[], Load]:
@@ -75,8 +72,7 @@ def _large(bench: Bench, goals: list[Goal]) -> Case:
         baseline="nginx",
         goals=goals,
     )
-    peers = bench.chosen(PEERS, main=True)
-    subjects = [_gigabytes(bench, peer, _load(bench, peer, size, 1)) for peer in peers]
+    subjects = [_gigabytes(bench, peer, _load(bench, peer, size, 1)) for peer in PEERS]
     return replace(case, subjects=subjects)
 
 

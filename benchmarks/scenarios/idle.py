@@ -28,14 +28,13 @@ def cases(bench: Bench) -> list[Case]:
 
 
 def _case(bench: Bench, steps: Sequence[int]) -> Case:
-    peers = [UVLOOP, AIONET] if bench.settings.quick else PEERS
     shown = ", ".join(f"{step:,}" for step in steps)
     return Case(
         key=f"idle-{steps[-1]}",
         scenario="idle",
         title=f"RSS of the server process: slope over {shown} connections",
         metric=BYTES,
-        subjects=[Subject(peer.key, peer.label, _taking(bench, peer, steps), peer.role) for peer in peers],
+        subjects=[Subject(peer.key, peer.label, _taking(bench, peer, steps), peer.role) for peer in PEERS],
         baseline="uvloop",
         rounds=min(3, bench.settings.rounds),
         seconds=1.0 + steps[-1] / 8000,
@@ -53,7 +52,7 @@ def _taking(bench: Bench, peer: Peer, steps: Sequence[int]) -> Callable[[], Samp
 
 
 def bytes_per_connection(server: Serving, steps: Sequence[int], core: int) -> Sample:
-    """Open connections up to each of ``steps``; the least-squares growth of RSS per connection, and what it was at each.
+    """Open connections up to each of ``steps``: the least-squares growth of RSS per connection, and RSS at each step.
 
     Every connection exchanges one message and is idle from then on: so all of them are accepted, and what a
     server allocates at the first message counts. One connection before the first step wakes up the code.

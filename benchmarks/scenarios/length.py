@@ -14,23 +14,21 @@ FRAMED = ("--framing", "length")
 PEERS = [
     Peer("c", "C, epoll, lengths parsed", c("c_lines", *FRAMED), Role.LIMIT),
     Peer("aionet", "aionet, on_message", python("aionet_lines", *FRAMED), Role.OURS),
-    Peer("aionet-coroutine", "aionet, async for", python("aionet_lines", *FRAMED, "--style", "coroutine"), Role.OURS, extra=True),
-    Peer("aionet-batch", "aionet, on_messages", python("aionet_lines", *FRAMED, "--style", "batch"), Role.OURS, extra=True),
-    Peer("by-hand", "uvloop Protocol, by hand", python("protocol_lines", *FRAMED, needs=["uvloop"]), extra=True),
-    Peer("streams", "streams on uvloop", python("asyncio_streams", "--style", "length", needs=["uvloop"]), extra=True),
-    Peer("twisted", "Twisted Int32StringReceiver", python("twisted_echo", *FRAMED, needs=["twisted"]), extra=True),
-    Peer("go", "Go bufio", go("go_echo", "-framing", "length"), extra=True),
+    Peer("aionet-coroutine", "aionet, async for", python("aionet_lines", *FRAMED, "--style", "coroutine"), Role.OURS),
+    Peer("aionet-batch", "aionet, on_messages", python("aionet_lines", *FRAMED, "--style", "batch"), Role.OURS),
+    Peer("by-hand", "uvloop Protocol, by hand", python("protocol_lines", *FRAMED, needs=["uvloop"])),
+    Peer("streams", "streams on uvloop", python("asyncio_streams", "--style", "length", needs=["uvloop"])),
+    Peer("twisted", "Twisted Int32StringReceiver", python("twisted_echo", *FRAMED, needs=["twisted"])),
+    Peer("go", "Go bufio", go("go_echo", "-framing", "length")),
 ]
 
 
 def cases(bench: Bench) -> list[Case]:
-    if bench.settings.quick:
-        return []
     return [
         bench.case(
             "length-16",
             "64-byte messages behind four bytes of length, 64 connections, 16 in flight on each",
-            bench.chosen(PEERS, main=True),
+            PEERS,
             Load("streams", {"connections": 64, "size": 64, "pipeline": 16, "framing": "length"}),
             metric=CAPACITY,
             baseline="c",

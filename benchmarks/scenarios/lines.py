@@ -16,20 +16,19 @@ PEERS = [
     Peer("aionet", "aionet, on_message", python("aionet_lines"), Role.OURS),
     Peer("streams", "streams on uvloop", python("asyncio_streams", needs=["uvloop"])),
     Peer("aionet-coroutine", "aionet, async for", python("aionet_lines", "--style", "coroutine"), Role.OURS),
-    Peer("aionet-batch", "aionet, on_messages", python("aionet_lines", "--style", "batch"), Role.OURS, extra=True),
-    Peer("by-hand", "uvloop Protocol, by hand", python("protocol_lines", needs=["uvloop"]), extra=True),
-    Peer("drain", "streams, drain() a line", python("asyncio_streams", "--style", "drain"), extra=True),
-    Peer("chunks", "streams, split by hand", python("asyncio_streams", "--style", "chunks"), extra=True),
-    Peer("asyncio-streams", "streams on asyncio", python("asyncio_streams", "--loop", "asyncio"), extra=True),
-    Peer("twisted", "Twisted LineOnlyReceiver", python("twisted_echo", "--framing", "lines", needs=["twisted"]), extra=True),
+    Peer("aionet-batch", "aionet, on_messages", python("aionet_lines", "--style", "batch"), Role.OURS),
+    Peer("by-hand", "uvloop Protocol, by hand", python("protocol_lines", needs=["uvloop"])),
+    Peer("drain", "streams, drain() a line", python("asyncio_streams", "--style", "drain")),
+    Peer("chunks", "streams, split by hand", python("asyncio_streams", "--style", "chunks")),
+    Peer("asyncio-streams", "streams on asyncio", python("asyncio_streams", "--loop", "asyncio")),
+    Peer("twisted", "Twisted LineOnlyReceiver", python("twisted_echo", "--framing", "lines", needs=["twisted"])),
     Peer(
         "tornado",
         "Tornado read_until",
         python("tornado_echo", "--framing", "lines", "--loop", "asyncio", needs=["tornado"]),
-        extra=True,
     ),
-    Peer("node", "Node net", node("node_echo", "--framing", "lines"), extra=True),
-    Peer("go", "Go bufio", go("go_echo", "-framing", "lines"), extra=True),
+    Peer("node", "Node net", node("node_echo", "--framing", "lines")),
+    Peer("go", "Go bufio", go("go_echo", "-framing", "lines")),
 ]
 NOTES = [
     "streams: readline() and write() a line, drain() when output waits: the best its line interface allows.",
@@ -44,7 +43,13 @@ def cases(bench: Bench) -> list[Case]:
     ]
     deep = [
         Goal("lines 64 B, 64 in flight, callback style, to C raw echo (1.5 of 3 M/s)", "aionet", 0.5, True, "c-raw"),
-        Goal("lines 64 B, 64 in flight, coroutine style, to C raw echo (0.9 of 3 M/s)", "aionet-coroutine", 0.3, True, "c-raw"),
+        Goal(
+            "lines 64 B, 64 in flight, coroutine style, to C raw echo (0.9 of 3 M/s)",
+            "aionet-coroutine",
+            0.3,
+            True,
+            "c-raw",
+        ),
     ]
     return [_case(bench, 16, callback), _case(bench, 64, deep)]
 
@@ -54,7 +59,7 @@ def _case(bench: Bench, in_flight: int, goals: list[Goal]) -> Case:
     return bench.case(
         f"lines-{in_flight}",
         f"64-byte lines, 64 connections, {in_flight} in flight on each",
-        [*bench.chosen(PEERS, main=True), raw],
+        [*PEERS, raw],
         Load("streams", {"connections": 64, "size": 64, "pipeline": in_flight, "framing": "lines"}),
         metric=CAPACITY,
         baseline="c",

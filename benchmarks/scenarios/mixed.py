@@ -25,27 +25,23 @@ def cases(bench: Bench) -> list[Case]:
         Case(
             key="mixed",
             scenario="mixed",
-            title=f"echo of 1 KiB, 2,000 a second in open loop: alone, and beside a file of {bench.settings.file >> 20:,} MiB "
-            f"again and again and {BROADCASTS} broadcasts a second to {MEMBERS:,} members",
+            title=f"echo of 1 KiB, 2,000 a second in open loop: alone, and beside a file of "
+            f"{bench.settings.file >> 20:,} MiB again and again and {BROADCASTS} broadcasts a second to {MEMBERS:,}",
             metric=P99,
             subjects=[
                 Subject("alone", "echo alone", lambda: _echo(bench, []), Role.OURS),
-                *([] if bench.settings.quick else _one_by_one(bench)),
+                Subject("file", "beside the file", lambda: _echo(bench, [_file(bench)]), Role.OURS),
+                Subject("broadcast", "beside the broadcast", lambda: _echo(bench, [BROADCAST]), Role.OURS),
                 Subject("aionet", "beside both", lambda: _echo(bench, [_file(bench), BROADCAST]), Role.OURS),
             ],
             baseline="alone",
             rounds=bench.settings.rounds,
             seconds=bench.seconds + 1.2,
             goals=[Goal("mixed: echo p99 while file and broadcast run, to alone", "aionet", 3.0, against="alone")],
-            notes=["the three loads share a core; that of echo goes before the others there (SCHED_FIFO, where allowed)."],
+            notes=[
+                "the three loads share a core; that of echo goes before the others there (SCHED_FIFO, where allowed)."
+            ],
         )
-    ]
-
-
-def _one_by_one(bench: Bench) -> list[Subject]:
-    return [
-        Subject("file", "beside the file", lambda: _echo(bench, [_file(bench)]), Role.OURS),
-        Subject("broadcast", "beside the broadcast", lambda: _echo(bench, [BROADCAST]), Role.OURS),
     ]
 
 

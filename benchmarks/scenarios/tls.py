@@ -20,7 +20,7 @@ def _case(bench: Bench, size: int) -> Case:
     return bench.case(
         f"tls-{size}",
         f"{size // 1024} KiB over TLS 1.3, 64 connections, one in flight on each",
-        bench.chosen(TLS, main=True),
+        TLS,
         Load("streams", {"connections": 64, "size": size, "tls": True}),
         baseline="uvloop",
         goals=[

@@ -5,11 +5,11 @@ import sys
 import pytest
 
 from benchmarks.problems import Unavailable
-from benchmarks.startup import wall_seconds
+from benchmarks.scenarios.start import wall_seconds
 
 
 def test_seconds_of_a_command() -> None:
-    assert wall_seconds((sys.executable, "-c", "pass")) > 0
+    assert wall_seconds(sys.executable, "-c", "pass")["seconds"] > 0
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ def test_seconds_of_a_command() -> None:
 )
 def test_a_command_that_fails_says_why(program: str, message: str) -> None:
     with pytest.raises(Unavailable, match=message):
-        wall_seconds((sys.executable, "-c", program))
+        wall_seconds(sys.executable, "-c", program)
