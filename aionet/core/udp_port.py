@@ -1,8 +1,8 @@
 """UDP on our own non-blocking socket: a batch of datagrams for each wake-up of the loop.
 
 The transports of asyncio and uvloop cost more, cannot pause, and never send an empty datagram (asyncio 3.11,
-uvloop 0.23). Here one readiness callback drains up to :data:`BATCH` datagrams, hands each over, and sends the
-replies together; in callback style there is no task at all. Nothing a peer or the network does ends a port.
+uvloop 0.23). Here one readiness callback takes a batch of datagrams, hands each over, and sends the replies together;
+in callback style there is no task at all. Nothing a peer or the network does ends a port.
 
 The three styles of :class:`~aionet.handler.DatagramStyle`:
 
@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from itertools import islice
-from typing import Final, cast
+from typing import cast
 
 import anyio
 
@@ -29,25 +28,12 @@ from ..endpoint import Endpoint
 from ..events import Address, DatagramStats, Events, HandlerFailed
 from ..limits import KIB
 from ..styles import DatagramStyle, datagram_style
+from .datagram_calls import MERGED_SLOTS, SLOTS, datagram_calls
 from .datagram_queue import Datagram, DatagramQueue, DropReport
 from .loop import FAILURES
 from .sockets import SocketAddress, reason_of
 
-__all__ = ["BATCH", "UDPPort"]
-
-BATCH: Final = 64
-"""Datagrams handled for each wake-up: enough to share its cost, few enough to leave the loop to others."""
-
-
-class _Scratch(threading.local):
-    """The receive buffer of this thread, hence of its loop. 64 KiB hold any UDP datagram (65,527 bytes, RFC 768)."""
-
-    def __init__(self) -> None:
-        self.buffer = bytearray(64 * KIB)
-        self.view = memoryview(self.buffer)
-
-
-_scratch = _Scratch()
+__all__ = ["UDPPort"]
 
 
 class UDPPort(DatagramPort[bytes]):
@@ -72,6 +58,7 @@ class UDPPort(DatagramPort[bytes]):
         *("_batch", "_error", "_inbox", "_outbox", "_serving", "_taken", "_task", "_waiter", "endpoint"),
         *("_closed", "_closing", "_draining"),
         *("_drops", "_received", "_received_bytes", "_sent", "_sent_bytes"),
+        *("_largest_merged", "_merged", "_calls"),
     )
 
     def __init__(
@@ -106,6 +93,10 @@ class UDPPort(DatagramPort[bytes]):
         self._error: OSError | None = None
         self._task: asyncio.Task[None] | None = None
         self._taken = 0
+        self._calls = datagram_calls()
+        self._merged = False  # whether datagrams come merged just now
+        self._largest_merged = 64 * KIB  # bytes of a datagram above which it is not merged with others
+        self._calls.allow_merging(sock)
         self._draining = self._closing = False
         self._closed = asyncio.Event()
         self._received = self._received_bytes = self._sent = self._sent_bytes = 0
@@ -202,29 +193,28 @@ class UDPPort(DatagramPort[bytes]):
     # -- receiving ------------------------------------------------------------------------------------------------
 
     def _on_readable(self) -> None:
-        receive, buffer, view, callback = self._sock.recvfrom_into, _scratch.buffer, _scratch.view, self._callback
+        slots = MERGED_SLOTS if self._merged else SLOTS
+        datagrams, self._merged = self._calls.receive(self._sock, slots, self._on_receive_error)
+        self._received += len(datagrams)
+        self._received_bytes += sum([len(data) for data, _ in datagrams])
+        if self._callback is None:
+            for datagram in datagrams:
+                self._enqueue(datagram)
+        else:
+            self._call_back(self._callback, datagrams)
+
+    def _call_back(self, callback: Callable[..., object], datagrams: list[Datagram]) -> None:
         self._batch = []
+        rest = iter(datagrams)
         try:
-            for _ in range(BATCH):
-                try:
-                    size, peer = receive(buffer)
-                except BlockingIOError:
-                    break
-                except OSError as exc:
-                    self._on_receive_error(exc)
-                    continue
-                data = bytes(view[:size])  # a copy at once: the buffer is shared
-                self._received += 1
-                self._received_bytes += size
-                if callback is None:
-                    self._enqueue((data, peer))
-                    continue
+            for data, peer in rest:
                 self._serving = peer
                 try:
                     callback(self, data, peer)
                 except FAILURES as exc:
                     self._failed("on_datagram", peer, exc)
                 if self._draining or self._closing:
+                    self._drops.add(len(list(rest)), "closed before they were served")
                     break
         finally:
             self._serving = None
@@ -328,7 +318,7 @@ class UDPPort(DatagramPort[bytes]):
             self._send_all(((data, peer),))
         else:
             self._batch.append((data, peer))
-            if len(self._batch) >= BATCH:
+            if len(self._batch) >= SLOTS:
                 batch, self._batch = self._batch, []
                 self._send_all(batch)
 
@@ -338,7 +328,9 @@ class UDPPort(DatagramPort[bytes]):
         if self._closing:
             return
         try:
-            host, port, *_ = cast(SocketAddress, peer)
+            if not isinstance(peer, tuple):
+                raise TypeError
+            host, port, *_ = peer
             socket.inet_pton(family, host.partition("%")[0])
         except (OSError, TypeError, ValueError, AttributeError) as exc:
             kind = "IPv6" if family == socket.AF_INET6 else "IPv4"
@@ -363,7 +355,7 @@ class UDPPort(DatagramPort[bytes]):
     def _on_writable(self) -> None:
         outbox = self._outbox
         while outbox.items:
-            batch = list(islice(outbox.items, BATCH))
+            batch = list(islice(outbox.items, SLOTS))
             done = self._transmit(batch)
             for _ in range(done):
                 outbox.pop()
@@ -375,24 +367,40 @@ class UDPPort(DatagramPort[bytes]):
     def _transmit(self, batch: Sequence[Datagram]) -> int:
         """Hand datagrams to the system until it takes no more; how many are done with (sent, or refused for good).
 
-        The one place where datagrams leave. Its contract is that of sendmmsg(2), a prefix was taken, so that
-        sendmmsg, or UDP_SEGMENT for equal lengths to one peer, can stand here where the loop of sendto stands.
+        The one place where datagrams leave: many a call, merged where they can be, or one by one.
         """
-        sock = self._sock
-        for index, (data, peer) in enumerate(batch):
-            try:
-                if peer is None:
-                    self._send_connected(sock, data)
-                else:
-                    sock.sendto(data, cast(SocketAddress, peer))
-            except BlockingIOError:
-                return index
-            except (OSError, OverflowError, TypeError) as exc:  # EMSGSIZE, ENETUNREACH, a scope that cannot be...
-                self._drops.add(1, reason_of(exc))
+        done = 0
+        while done < len(batch):
+            if len(batch) - done > 1:
+                rest = batch[done : done + SLOTS]
+                taken, size, merged = self._calls.send(self._sock, rest, self._largest_merged, self._on_receive_error)
+                done += taken
+                self._sent += taken
+                self._sent_bytes += size
+                if merged:  # longer than the path carries, or the interface cannot take them apart
+                    self._largest_merged = len(batch[done][0]) - 1
+                if taken == len(rest):
+                    continue
+            if not self._transmit_one(*batch[done]):
+                break
+            done += 1
+        return done
+
+    def _transmit_one(self, data: bytes, peer: Address) -> bool:
+        """Whether the datagram is done with: sent, or refused for good."""
+        try:
+            if peer is None:
+                self._send_connected(self._sock, data)
             else:
-                self._sent += 1
-                self._sent_bytes += len(data)
-        return len(batch)
+                self._sock.sendto(data, cast(SocketAddress, peer))
+        except BlockingIOError:
+            return False
+        except (OSError, OverflowError, TypeError) as exc:  # EMSGSIZE, ENETUNREACH, a scope that cannot be...
+            self._drops.add(1, reason_of(exc))
+        else:
+            self._sent += 1
+            self._sent_bytes += len(data)
+        return True
 
     def _send_connected(self, sock: socket.socket, data: bytes) -> None:
         try:

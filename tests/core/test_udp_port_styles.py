@@ -7,14 +7,14 @@ import anyio
 import pytest
 
 from aionet.core.datagram import open_datagram_port
+from aionet.core.datagram_calls import SLOTS
 from aionet.core.datagram_queue import MAX_DATAGRAMS
-from aionet.core.udp_port import BATCH
 from aionet.endpoint import Endpoint
 from aionet.events import Address, DatagramStats, Events
 
 from .udp_tools import Port, Recorder, Watch, client_of, listen, spin, until
 
-pytestmark = pytest.mark.usefixtures("no_leaks")
+pytestmark = pytest.mark.usefixtures("no_leaks", "calls")
 
 
 # -- async on_datagram ------------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ async def test_a_full_inbox_drops_the_newest_and_counts() -> None:
     async with await client_of(port) as client:
         for number in range(total):
             client.send(b"%d" % number)
-            if number % BATCH == 0:
+            if number % SLOTS == 0:
                 await spin()
         await until(lambda: port.stats.datagrams_received == total)
         assert port.stats.datagrams_dropped == 20  # one is being served, the inbox is full

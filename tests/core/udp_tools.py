@@ -3,10 +3,12 @@
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aionet.core.datagram import listen_datagram, open_datagram_port
+from aionet.core.datagram_calls import OneByOne, OnError, datagram_calls
+from aionet.core.datagram_queue import Datagram
 from aionet.core.udp_port import UDPPort
 from aionet.datagram import DatagramHandler, DatagramPort
 from aionet.endpoint import Endpoint
@@ -73,11 +75,22 @@ class Throttled(socket.socket):
         return super().sendto(*args)
 
 
+class ThrottledCalls(OneByOne):
+    """Sends what the socket takes."""
+
+    def send(
+        self, sock: socket.socket, batch: Sequence[Datagram], largest: int, on_error: OnError
+    ) -> tuple[int, int, bool]:
+        assert isinstance(sock, Throttled)
+        return (0, 0, False) if sock.full else datagram_calls().send(sock, batch, largest, on_error)
+
+
 def throttled_port(events: Events, handler: object | None = None) -> tuple[UDPPort, Throttled]:
     sock = Throttled(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setblocking(False)
     sock.bind(("127.0.0.1", 0))
     port = UDPPort(asyncio.get_running_loop(), sock, handler or Recorder(), events=events, endpoint=LOOPBACK)
+    port._calls = ThrottledCalls()
     port.start()
     return port, sock
 
