@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.loads import Load, LoadResult, Window, run_load
 from benchmarks.measuring import Case, Sample, Subject, control, undisturbed
-from benchmarks.processes import Cores, Serving, serving
+from benchmarks.processes import Cores, serving
 from benchmarks.programs import Program
 from benchmarks.results import Curve, Goal, Metric, Role
 from benchmarks.settings import Settings
@@ -22,6 +22,8 @@ P99 = Metric("p99", "us, 99th percentile of latency")
 
 START = 0.35
 """Seconds that starting and ending a server takes, for the plan."""
+
+SampleOf = Callable[[LoadResult], Sample]
 
 TRACE = Window(warmup=0.0, duration=0.2)
 
@@ -53,17 +55,17 @@ class Bench:
         """About how long one measurement under load takes."""
         return START + self.settings.warmup + self.settings.duration
 
-    def subject(self, peer: Peer, load: Callable[[], Load], *, trace: bool = True) -> Subject:
+    def subject(self, peer: Peer, load: Callable[[Peer], Load], sample: SampleOf, *, trace: bool) -> Subject:
         """A peer under a load, which is made when it is needed."""
 
         def once() -> Sample:
             with serving(peer.program, [self.cores.server], self.workspace) as server:
-                result = run_load(server, load(), self.window, self.cores.load)
-                return {**result.sample(), "rss": float(server.rss())}
+                result = run_load(server, load(peer), self.window, self.cores.load)
+                return {**sample(result), "rss": float(server.rss())}
 
         def traced() -> float:
             with serving(peer.program, [self.cores.server], self.workspace) as server:
-                return syscalls_per_message(server, lambda: self._short_load(server, load()))
+                return syscalls_per_message(server, lambda: run_load(server, load(peer), TRACE, self.cores.load))
 
         return Subject(
             peer.key,
@@ -73,16 +75,14 @@ class Bench:
             traced if trace and self.settings.trace else None,
         )
 
-    def _short_load(self, server: Serving, load: Load) -> LoadResult:
-        return run_load(server, load, TRACE, self.cores.load)
-
     def case(
         self,
         key: str,
         title: str,
         peers: Sequence[Peer],
-        load: Load | Callable[[], Load],
+        load: Load | Callable[[Peer], Load],
         *,
+        sample: SampleOf = LoadResult.sample,
         metric: Metric = CPU,
         baseline: str | None = None,
         noise: bool = False,
@@ -90,10 +90,19 @@ class Bench:
         notes: Sequence[str] = (),
         curve: Curve | None = None,
         trace: bool = True,
+        extra_seconds: float = 0.0,
     ) -> Case:
-        """The same load on all these peers. ``noise``: the baseline is measured twice (A/A)."""
-        make = load if callable(load) else lambda: load
-        subjects = [self.subject(peer, make, trace=trace) for peer in peers]
+        """The same load on all these peers; ``key`` begins with the scenario's name.
+
+        Args:
+            load: One for all, or one for each.
+            sample: The values of a measurement, of what the load generator told.
+            noise: Whether the baseline is measured twice (A/A).
+            trace: Whether system calls can be counted by the message.
+            extra_seconds: That a measurement takes longer than most.
+        """
+        make = load if callable(load) else lambda peer: load
+        subjects = [self.subject(peer, make, sample, trace=trace) for peer in peers]
         subjects += [control(subject) for subject in subjects if noise and subject.key == baseline]
         return Case(
             key=key,
@@ -103,7 +112,7 @@ class Bench:
             subjects=subjects,
             baseline=baseline,
             rounds=self.settings.rounds,
-            seconds=self.seconds,
+            seconds=self.seconds + extra_seconds,
             goals=goals,
             notes=notes,
             curve=curve,

@@ -17,6 +17,7 @@ from benchmarks.stats import median_interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 __all__ = ["MAIN", "draw"]
 
@@ -82,13 +83,21 @@ def _bars(cases: Sequence[tuple[CaseResult, str]], *, columns: int, most: int | 
         0.9 + 0.27 * max(len(rows) for _, _, rows in drawn[line * columns : (line + 1) * columns])
         for line in range(lines)
     ]
-    figure = _figure(5.2 * columns, sum(heights) + 0.3)
+    figure = _figure(5.2 * columns, sum(heights) + 0.6)
     axes = figure.subplots(lines, columns, squeeze=False, gridspec_kw={"height_ratios": heights}).flatten()
     for panel, (case, title, rows) in zip(axes, drawn, strict=False):
         _bar_panel(panel, case.metric, title, rows)
     for panel in axes[len(drawn) :]:
         panel.axis("off")
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
+
+
+def _legend() -> list[Patch]:
+    from matplotlib.patches import Patch
+
+    words = {Role.OURS: "aionet", Role.LIMIT: "the limit: the same in C", Role.PEER: "others"}
+    return [Patch(color=COLORS[role], label=text) for role, text in words.items()]
 
 
 def _best(case: CaseResult, most: int | None) -> list[Row]:
@@ -124,6 +133,7 @@ def _bar_panel(panel: Axes, metric: Metric, title: str, rows: Sequence[Row]) -> 
             fontsize=7.5,
         )
     panel.set_title(title, fontsize=9.5, loc="left")
+    panel.xaxis.set_major_formatter(lambda value, _: _short(value))
     panel.set_xlabel(f"{metric.unit} ({'more' if metric.more else 'less'} is better)", fontsize=8)
     _quiet(panel, grid="x")
 

@@ -118,7 +118,7 @@ def serving(program: Program, cores: Sequence[int], places: Mapping[str, object]
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
         os.chmod(scratch, 0o755)  # some servers give up their rights before they look
         port = _free_port()
-        values = {**(places or {}), "port": port, "scratch": scratch, "config": f"{scratch}/config"}
+        values = {**program.values, **(places or {}), "port": port, "scratch": scratch, "config": f"{scratch}/config"}
         if program.config is not None:
             Path(scratch, "config").write_text(_filled(program.config.read_text(), values))
         command = (*found, *(_filled(argument, values) for argument in program.arguments))

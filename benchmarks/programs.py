@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Program:
         find: Gives the command without its arguments, or raises ``Unavailable``.
         arguments: What follows.
         config: A template of a configuration file.
+        values: Further places in it and in the arguments, with what stands there; may hold places themselves.
         announces: Whether it prints ``ready HOST:PORT``; otherwise it is ready once ``{port}`` accepts.
         copies: Processes that share ``{port}``.
     """
@@ -38,6 +39,7 @@ class Program:
     find: Callable[[], Sequence[str]]
     arguments: tuple[str, ...] = ()
     config: Path | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
     announces: bool = True
     copies: int = 1
 
@@ -72,10 +74,10 @@ def node(name: str, *arguments: str) -> Program:
     return Program(lambda: (_found("node", "nodejs"), str(PEERS / f"{name}.js")), arguments)
 
 
-def system(command: str, *arguments: str, package: str, config: str | None = None) -> Program:
+def system(command: str, *arguments: str, package: str, config: str | None = None, **values: str) -> Program:
     """A server that the distribution has."""
     template = PEERS / config if config else None
-    return Program(lambda: (_found(command, package),), arguments, template, announces=False)
+    return Program(lambda: (_found(command, package),), arguments, template, values, announces=False)
 
 
 def _found(command: str, package: str) -> str:

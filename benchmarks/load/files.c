@@ -1,6 +1,6 @@
 /* Load for servers of files: the same file again and again over connections that stay open.
  *
- *   files --port N --name NAME --size BYTES [--protocol aionet|http] [--connections 1] and what measure.h has
+ *   files --port N --name NAME --size BYTES [--protocol aionet|http] [--connections 1] [--tls] and what measure.h has
  *   files --port N --name NAME --size BYTES --upload DIGEST [--connections 1] and what measure.h has
  *
  * Downloads: one request in flight a connection. The file must be SIZE bytes long and hold the pattern of pattern() below;
@@ -10,12 +10,12 @@
  * "messages" are whole files, "bytes" what came of them (downloads: also of unfinished ones), latencies are from request
  * to last byte. An unfinished download is dropped at the end: 1 GiB need not be waited for.
  */
-#include "measure.h"
+#include "link.h"
 
 enum { CHUNK = 256 * 1024, PERIOD = 65521 };
 
 typedef struct {
-    int fd;
+    link_to link;
     uint32_t index;
     char head[1024]; /* of the reply, as far as it has come */
     size_t have;
@@ -56,7 +56,7 @@ static int ask(connection *c) {
     c->in_content = 0;
     c->begun_at = now();
     unfinished++;
-    return send(c->fd, c->request, (size_t)n, MSG_NOSIGNAL) == n ? 0 : fail("send: %s", strerror(errno));
+    return transmit(&c->link, c->request, (size_t)n) == n ? 0 : fail("send: %s", strerror(errno));
 }
 
 /* Where the content begins, once the head is whole; NULL before. */
@@ -102,7 +102,7 @@ static int content(connection *c, const char *data, size_t length) {
 }
 
 static int receive_head(connection *c) {
-    ssize_t n = recv(c->fd, c->head + c->have, sizeof c->head - 1 - c->have, 0);
+    ssize_t n = receive(&c->link, c->head + c->have, sizeof c->head - 1 - c->have);
     if (n < 0 && would_block()) return 0;
     if (n <= 0) return fail("connection %u: %s", c->index, n ? strerror(errno) : "closed by the server");
     c->have += (size_t)n;
@@ -114,14 +114,22 @@ static int receive_head(connection *c) {
     return extra || !c->left ? content(c, end, extra) : 0;
 }
 
-static int download(connection *c) {
-    if (!c->in_content) return receive_head(c);
-    ssize_t n = recv(c->fd, buffer, CHUNK, 0);
+static int receive_content(connection *c) {
+    ssize_t n = receive(&c->link, buffer, CHUNK);
     if (n < 0 && would_block()) return 0;
     if (n <= 0)
         return fail("connection %u: %s, %llu bytes missing", c->index, n ? strerror(errno) : "closed by the server",
                     (unsigned long long)c->left);
     return content(c, buffer, (size_t)n);
+}
+
+/* Read once; under TLS until nothing is left. */
+static int download(connection *c) {
+    do {
+        errno = 0;
+        if (c->in_content ? receive_content(c) : receive_head(c)) return -1;
+    } while (tls && errno != EAGAIN);
+    return 0;
 }
 
 /* ---- uploads ---- */
@@ -141,7 +149,7 @@ static int request(connection *c, int stage) {
     c->have = 0;
     c->left = stage == PUT ? file_size : 0;
     c->at = 0;
-    return watch_fd(c->fd, c, EPOLLIN | EPOLLOUT, 1);
+    return watch_fd(c->link.fd, c, EPOLLIN | EPOLLOUT, 1);
 }
 
 static int begin_upload(connection *c) {
@@ -153,23 +161,23 @@ static int begin_upload(connection *c) {
 static int push(connection *c) {
     ssize_t n;
     if (c->request_sent < c->request_size) {
-        n = send(c->fd, c->request + c->request_sent, c->request_size - c->request_sent, MSG_NOSIGNAL | MSG_MORE * (c->left > 0));
+        n = transmit(&c->link, c->request + c->request_sent, c->request_size - c->request_sent);
         if (n > 0) c->request_sent += (size_t)n;
     } else if (c->left) {
-        n = send(c->fd, expected + c->at % PERIOD, c->left < CHUNK ? (size_t)c->left : CHUNK, MSG_NOSIGNAL);
+        n = transmit(&c->link, expected + c->at % PERIOD, c->left < CHUNK ? (size_t)c->left : CHUNK);
         if (n > 0) {
             c->left -= (uint64_t)n;
             c->at += (uint64_t)n;
             total_bytes += (uint64_t)n;
         }
     } else {
-        return watch_fd(c->fd, c, EPOLLIN, 1);
+        return watch_fd(c->link.fd, c, EPOLLIN, 1);
     }
     return n < 0 && !would_block() ? fail("connection %u: send: %s", c->index, strerror(errno)) : 0;
 }
 
 static int answered(connection *c) {
-    ssize_t n = recv(c->fd, c->head + c->have, sizeof c->head - 1 - c->have, 0);
+    ssize_t n = receive(&c->link, c->head + c->have, sizeof c->head - 1 - c->have);
     if (n < 0 && would_block()) return 0;
     if (n <= 0) return fail("connection %u: %s", c->index, n ? strerror(errno) : "closed by the server");
     c->have += (size_t)n;
@@ -206,6 +214,7 @@ int main(int argc, char **argv) {
                                    {"protocol", TEXT, &protocol, 0, 0},
                                    {"upload", TEXT, &upload, 0, 0},
                                    {"connections", WHOLE, &connections, 1, 10000},
+                                   {"tls", FLAG, &tls, 0, 0},
                                    COMMON_OPTIONS};
     read_options(argc, argv, options);
     if (strcmp(protocol, "aionet") && strcmp(protocol, "http"))
@@ -219,9 +228,9 @@ int main(int argc, char **argv) {
     all = must(calloc((size_t)connections, sizeof *all));
     for (long i = 0; i < connections && !failed; i++) {
         all[i].index = (uint32_t)i;
-        all[i].fd = open_tcp(&address, all[i].index);
-        no_wait(all[i].fd);
-        failed = watch_fd(all[i].fd, &all[i], EPOLLIN, 0) || (*upload ? begin_upload(&all[i]) : ask(&all[i]));
+        open_link(&all[i].link, &address, all[i].index);
+        no_wait(all[i].link.fd);
+        failed = watch_fd(all[i].link.fd, &all[i], EPOLLIN, 0) || (*upload ? begin_upload(&all[i]) : ask(&all[i]));
     }
     failed = failed || measure();
     begin_report();

@@ -17,16 +17,12 @@
  *
  * --realtime asks for SCHED_FIFO, so that other load beside this one does not count as the server's latency.
  */
-#include "measure.h"
-#ifdef TLS
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#endif
+#include "link.h"
 
 enum { MAX_PREFIX = 14 };
 
 typedef struct {
-    int fd;
+    link_to link;
     uint32_t index;
     uint32_t sent;         /* number of the next message to send */
     uint32_t received;     /* number of the next reply expected */
@@ -36,15 +32,12 @@ typedef struct {
     int wants_write;
     char *rx, *tx;
     double *sent_at; /* closed loop: when the last PIPELINE messages left */
-#ifdef TLS
-    SSL *ssl;
-#endif
 } connection;
 
 static const char *framing = "raw", *refill = "batch";
 static long connections = 64, size = 1024, pipeline = 1;
 static double rate;
-static int tls, realtime, sliding, masked;
+static int realtime, sliding, masked;
 
 static connection *all;
 static double begun;     /* open loop: when message 0 was due */
@@ -55,66 +48,17 @@ static size_t tx_size, rx_size;          /* bytes of a whole message, and of a w
 static char *filler, *tx_filler;         /* what every payload has behind its header; masked where frames are */
 static const char mask[4] = {0x5a, 0x17, (char)0xc3, 0x6e};
 
-/* ---- plain and TLS: as recv and send, 0 for the end ---- */
-
-#ifdef TLS
-static SSL_CTX *context;
-
-static ssize_t tls_result(connection *c, int n) {
-    if (n > 0) return n;
-    switch (SSL_get_error(c->ssl, n)) {
-    case SSL_ERROR_WANT_READ:
-    case SSL_ERROR_WANT_WRITE: errno = EAGAIN; return -1;
-    case SSL_ERROR_ZERO_RETURN: return 0;
-    default: errno = errno ? errno : EPROTO; return -1;
-    }
-}
-
-static ssize_t receive(connection *c, char *data, size_t room) {
-    if (!tls) return recv(c->fd, data, room, 0);
-    ERR_clear_error();
-    return tls_result(c, SSL_read(c->ssl, data, (int)room));
-}
-
-static ssize_t transmit(connection *c, const char *data, size_t length) {
-    if (!tls) return send(c->fd, data, length, MSG_NOSIGNAL);
-    ERR_clear_error();
-    return tls_result(c, SSL_write(c->ssl, data, (int)length));
-}
-
-static void secure(connection *c) {
-    if (!tls) return;
-    c->ssl = SSL_new(context);
-    if (!c->ssl || !SSL_set_fd(c->ssl, c->fd) || SSL_connect(c->ssl) != 1)
-        die(3, "connection %u: TLS handshake failed: %s", c->index, ERR_reason_error_string(ERR_get_error()));
-}
-
-static void set_up_tls(void) {
-    if (!tls) return;
-    context = SSL_CTX_new(TLS_client_method());
-    if (!context) die(3, "cannot set up TLS");
-    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-}
-#else
-static ssize_t receive(connection *c, char *data, size_t room) { return recv(c->fd, data, room, 0); }
-static ssize_t transmit(connection *c, const char *data, size_t length) { return send(c->fd, data, length, MSG_NOSIGNAL); }
-static void secure(connection *c) { (void)c; }
-static void set_up_tls(void) {
-    if (tls) die(3, "compiled without TLS: the headers of OpenSSL were not there (Debian, Ubuntu: apt install libssl-dev)");
-}
-#endif
-
 /* ---- sending ---- */
 
 static int watch(connection *c, int wants_write) {
     if (c->wants_write == wants_write) return 0;
     c->wants_write = wants_write;
-    return watch_fd(c->fd, c, EPOLLIN | (wants_write ? EPOLLOUT : 0), 1);
+    return watch_fd(c->link.fd, c, EPOLLIN | (wants_write ? EPOLLOUT : 0), 1);
 }
 
 static int flush(connection *c) {
     while (c->tx_from < c->tx_to) {
-        ssize_t n = transmit(c, c->tx + c->tx_from, c->tx_to - c->tx_from);
+        ssize_t n = transmit(&c->link, c->tx + c->tx_from, c->tx_to - c->tx_from);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && would_block()) return watch(c, 1);
         if (n < 0) return fail("connection %u: send: %s", c->index, strerror(errno));
@@ -203,7 +147,7 @@ static int send_more(connection *c, long complete) {
 static int pump(connection *c) {
     for (;;) {
         size_t missing = (size_t)(c->sent - c->received) * rx_size - c->have;
-        ssize_t n = receive(c, c->rx + c->have, missing + 1); /* one byte more: a surplus would show */
+        ssize_t n = receive(&c->link, c->rx + c->have, missing + 1); /* one byte more: a surplus would show */
         if (n < 0 && would_block()) return 0;
         if (n < 0)
             return fail("connection %u: recv: %s, %zu bytes of replies missing", c->index, strerror(errno), missing);
@@ -283,9 +227,9 @@ static void upgrade(connection *c) {
     int length = snprintf(head, sizeof head,
                           "GET / HTTP/1.1\r\nHost: %s:%ld\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", host, port);
-    if (transmit(c, head, (size_t)length) != length) die(3, "connection %u: cannot send the handshake", c->index);
+    if (transmit(&c->link, head, (size_t)length) != length) die(3, "connection %u: cannot send the handshake", c->index);
     do {
-        ssize_t n = have < sizeof head - 1 ? receive(c, head + have, 1) : 0;
+        ssize_t n = have < sizeof head - 1 ? receive(&c->link, head + have, 1) : 0;
         if (n != 1) die(3, "connection %u: the WebSocket handshake was not answered", c->index);
         head[++have] = '\0';
     } while (have < 4 || strcmp(head + have - 4, "\r\n\r\n"));
@@ -296,20 +240,18 @@ static void upgrade(connection *c) {
 static void open_all(void) {
     struct sockaddr_in address = target();
     raise_files();
-    set_up_tls();
     frame();
     all = must(calloc((size_t)connections, sizeof *all));
     for (long i = 0; i < connections; i++) {
         connection *c = &all[i];
         c->index = (uint32_t)i;
-        c->fd = open_tcp(&address, c->index);
-        secure(c);
+        open_link(&c->link, &address, c->index);
         if (masked) upgrade(c);
-        no_wait(c->fd);
+        no_wait(c->link.fd);
         c->rx = must(malloc((size_t)pipeline * rx_size + 1));
         c->tx = must(malloc((size_t)pipeline * tx_size));
         c->sent_at = must(calloc((size_t)pipeline, sizeof(double)));
-        if (watch_fd(c->fd, c, EPOLLIN, 0)) die(3, "%s", error);
+        if (watch_fd(c->link.fd, c, EPOLLIN, 0)) die(3, "%s", error);
     }
 }
 

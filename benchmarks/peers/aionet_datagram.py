@@ -1,12 +1,11 @@
-"""Datagram echo: ours, through the public interface. The receive buffer is that of the other peers."""
+"""Datagram echo: ours, through the public interface. The socket's buffers are those of the other peers."""
 
 from __future__ import annotations
 
-import asyncio
-
-from aionet import Address, DatagramHandler, DatagramPort, Router, Server
+from aionet import Address, DatagramHandler, DatagramPort, Endpoint, Router
 from benchmarks.peers.asyncio_datagram import SOCKET_BUFFER
-from benchmarks.peers.common import announce, options, run
+from benchmarks.peers.common import options, run
+from benchmarks.peers.ours import until_ended
 
 
 class Echo(DatagramHandler):
@@ -14,14 +13,9 @@ class Echo(DatagramHandler):
         port.send(data, peer)
 
 
-async def main(port: int) -> None:
-    router = Router()
-    router.add(f"udp://127.0.0.1:{port}?rcvbuf={SOCKET_BUFFER}&sndbuf={SOCKET_BUFFER}", Echo())
-    async with Server(router) as server:
-        announce(server.addresses[0].port)
-        await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
     arguments = options("aionet, datagram echo")
-    run(main(arguments.port), arguments)
+    buffers = {"rcvbuf": SOCKET_BUFFER, "sndbuf": SOCKET_BUFFER}
+    router = Router()
+    router.add(Endpoint("udp", "127.0.0.1", arguments.port, options=buffers), Echo())
+    run(until_ended(router), arguments)

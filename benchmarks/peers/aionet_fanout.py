@@ -1,11 +1,10 @@
-"""Fan-out: ours. A connection that says SUB is told what any other says; one Group, every default limit on."""
+"""Fan-out: ours. A connection that says SUB is told what any other says, through one Group."""
 
 from __future__ import annotations
 
-import asyncio
-
-from aionet import Connection, Group, LineCodec, Router, Server, StreamHandler
-from benchmarks.peers.common import announce, options, run
+from aionet import Connection, Group, LineCodec, Router, StreamHandler
+from benchmarks.peers.common import options, run
+from benchmarks.peers.ours import stream_endpoint, until_ended
 
 
 class Fanout(StreamHandler[bytes]):
@@ -22,14 +21,8 @@ class Fanout(StreamHandler[bytes]):
             self.members.broadcast(message)
 
 
-async def main(port: int) -> None:
-    router = Router()
-    router.add(f"tcp://127.0.0.1:{port}", Fanout())
-    async with Server(router) as server:
-        announce(server.addresses[0].port)
-        await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
     arguments = options("aionet, fan-out")
-    run(main(arguments.port), arguments)
+    router = Router()
+    router.add(stream_endpoint(arguments), Fanout())
+    run(until_ended(router), arguments)

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-from aionet import Router, Server
+from aionet import Router
 from aionet.services.files import Files
-from benchmarks.peers.common import announce, options, run
-
-
-async def main(port: int, directory: str, **rights: Any) -> None:
-    router = Router()
-    router.add(f"tcp://127.0.0.1:{port}", Files(directory, **rights))
-    async with Server(router) as server:
-        announce(server.addresses[0].port)
-        await asyncio.Event().wait()
-
+from benchmarks.peers.common import options, run
+from benchmarks.peers.ours import stream_endpoint, until_ended
 
 if __name__ == "__main__":
     arguments = options("aionet, files", directory=(), writable=("no", "yes"))
-    rights = {"writable": True} if arguments.writable == "yes" else {}
-    run(main(arguments.port, arguments.directory, **rights), arguments)
+    rights: dict[str, Any] = {"writable": True} if arguments.writable == "yes" else {}
+    router = Router()
+    router.add(stream_endpoint(arguments), Files(arguments.directory, **rights))
+    run(until_ended(router), arguments)

@@ -1,14 +1,13 @@
-"""Framed messages: ours, in each of the styles, with every default limit and deadline on.
+"""Framed messages: ours, in each of the styles.
 
 ``callback``: ``on_message`` for each. ``batch``: ``on_messages`` for all of a chunk. ``coroutine``: ``async for``.
 """
 
 from __future__ import annotations
 
-import asyncio
-
-from aionet import Codec, Connection, LengthPrefixCodec, LineCodec, Router, Server, StreamHandler
-from benchmarks.peers.common import announce, options, run
+from aionet import Codec, Connection, LengthPrefixCodec, LineCodec, Router, StreamHandler
+from benchmarks.peers.common import options, run
+from benchmarks.peers.ours import stream_endpoint, until_ended
 
 
 class Callback(StreamHandler[bytes]):
@@ -30,15 +29,8 @@ async def coroutine(conn: Connection[bytes]) -> None:
 STYLES = {"callback": Callback(), "batch": Batch(), "coroutine": coroutine}
 CODECS: dict[str, Codec[bytes]] = {"lines": LineCodec(), "length": LengthPrefixCodec()}
 
-
-async def main(port: int, style: str, framing: str) -> None:
-    router = Router()
-    router.add(f"tcp://127.0.0.1:{port}", STYLES[style], codec=CODECS[framing])
-    async with Server(router) as server:
-        announce(server.addresses[0].port)
-        await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
     arguments = options("aionet, framed messages", style=tuple(STYLES), framing=tuple(CODECS))
-    run(main(arguments.port, arguments.style, arguments.framing), arguments)
+    router = Router()
+    router.add(stream_endpoint(arguments), STYLES[arguments.style], codec=CODECS[arguments.framing])
+    run(until_ended(router), arguments)

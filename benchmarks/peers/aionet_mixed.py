@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from aionet import Router, Server
+from aionet import Router
 from aionet.services.files import Files
 from benchmarks.peers.aionet_echo import Echo
 from benchmarks.peers.aionet_fanout import Fanout
-from benchmarks.peers.common import announce, options, run
-
-
-async def main(directory: str) -> None:
-    router = Router()
-    router.add("tcp://127.0.0.1:0", Echo())
-    router.add("tcp://127.0.0.1:0", Files(directory))
-    router.add("tcp://127.0.0.1:0", Fanout())
-    async with Server(router) as server:
-        announce(*(address.port for address in server.addresses))
-        await asyncio.Event().wait()
-
+from benchmarks.peers.common import options, run
+from benchmarks.peers.ours import until_ended
 
 if __name__ == "__main__":
     arguments = options("aionet, echo, files and fan-out on one loop", directory=())
-    run(main(arguments.directory), arguments)
+    router = Router()
+    router.add("tcp://127.0.0.1:0", Echo())
+    router.add("tcp://127.0.0.1:0", Files(arguments.directory))
+    router.add("tcp://127.0.0.1:0", Fanout())
+    run(until_ended(router), arguments)

@@ -1,22 +1,14 @@
-"""WebSocket echo: ours, with every default limit and deadline on."""
+"""WebSocket echo: ours."""
 
 from __future__ import annotations
 
-import asyncio
-
-from aionet import Router, Server
+from aionet import Router
 from benchmarks.peers.aionet_echo import Echo
-from benchmarks.peers.common import announce, options, run
-
-
-async def main(port: int) -> None:
-    router = Router()
-    router.add(f"ws://127.0.0.1:{port}/", Echo())
-    async with Server(router) as server:
-        announce(server.addresses[0].port)
-        await asyncio.Event().wait()
-
+from benchmarks.peers.common import options, run
+from benchmarks.peers.ours import until_ended
 
 if __name__ == "__main__":
     arguments = options("aionet, WebSocket echo")
-    run(main(arguments.port), arguments)
+    router = Router()
+    router.add(f"ws://127.0.0.1:{arguments.port}/", Echo())
+    run(until_ended(router), arguments)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.bench import CAPACITY, Bench, Peer
 from benchmarks.loads import Load
-from benchmarks.measuring import Case, Subject
+from benchmarks.measuring import Case
 from benchmarks.programs import c, python, system
 from benchmarks.results import Curve, Goal, Role
 
@@ -34,6 +34,7 @@ PEERS = [
 ]
 FEW = [REDIS_PEER, AIONET, NATS_PEER]
 PROTOCOLS = {"redis": "redis", "nats": "nats", "mosquitto": "mqtt"}
+NOTES = ["redis, nats, mqtt: in their own protocols; ours: lines.", "32 in flight leave their speaker as one chunk."]
 DELIVERIES = replace(CAPACITY, unit="deliveries a second of server CPU")
 
 
@@ -61,22 +62,21 @@ def cases(bench: Bench) -> list[Case]:
 
 
 def _case(
-    bench: Bench, members: int, in_flight: int, *, speakers: int = 1, slow: int = 0, goals: list[Goal] | None = None
+    bench: Bench, members: int, in_flight: int, *, speakers: int = 1, slow: int = 0, goals: Sequence[Goal] = ()
 ) -> Case:
     """Each peer is spoken to in its own protocol, so each has a load of its own."""
     said = f"{in_flight} in flight" if speakers == 1 else f"{speakers} speakers, {in_flight} in flight of each"
-    title = f"64-byte messages to {members:,} members, {said}" + (", and one member that never reads" if slow else "")
-    peers = PEERS if members == 200 else FEW
-    options = {"members": members, "pipeline": in_flight, "speakers": speakers, "slow": slow}
-    subjects: list[Subject] = [bench.subject(peer, _load(peer, options), trace=members == 200) for peer in peers]
-    notes = ["redis, nats, mqtt: in their own protocols; ours: lines.", "32 in flight leave the speaker as one chunk."]
-    key = f"fanout-{members}-{in_flight}" + f"-{speakers}-speakers" * (speakers > 1) + "-slow" * slow
-    case = bench.case(
-        key, title, [], Load("fanout"), metric=DELIVERIES, baseline="redis", goals=goals or (), notes=notes
+    options = {"members": members, "pipeline": in_flight, "speakers": speakers, "slow": slow, "size": 64}
+    return bench.case(
+        f"fanout-{members}-{in_flight}" + f"-{speakers}-speakers" * (speakers > 1) + "-slow" * slow,
+        f"64-byte messages to {members:,} members, {said}" + ", and one member that never reads" * slow,
+        PEERS if members == 200 else FEW,
+        lambda peer: Load("fanout", {"protocol": PROTOCOLS.get(peer.key, "lines"), **options}),
+        metric=DELIVERIES,
+        baseline="redis",
+        goals=goals,
+        notes=NOTES,
+        curve=Curve(f"fan-out, {in_flight} in flight", "members", members) if speakers == 1 and not slow else None,
+        trace=members == 200,
+        extra_seconds=members / 5000,
     )
-    curve = Curve(f"fan-out, {in_flight} in flight", "members", members) if speakers == 1 and not slow else None
-    return replace(case, subjects=subjects, curve=curve, seconds=bench.seconds + members / 5000)
-
-
-def _load(peer: Peer, options: dict[str, int]) -> Callable[[], Load]:
-    return lambda: Load("fanout", {"protocol": PROTOCOLS.get(peer.key, "lines"), "size": 64, **options})

@@ -5,28 +5,40 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from benchmarks.bench import CPU, Bench, Peer
 from benchmarks.loads import Load, LoadResult, Window, run_load
-from benchmarks.measuring import Case, Sample, Subject, undisturbed
+from benchmarks.measuring import Case, Sample, Subject
 from benchmarks.problems import MeasureError
 from benchmarks.processes import serving
 from benchmarks.programs import c, python, system
 from benchmarks.results import Goal, Metric, Role
 
-__all__ = ["cases"]
+__all__ = ["TLS_PEERS", "cases", "large"]
 
-NGINX = system("nginx", "-p", "{scratch}", "-c", "{config}", package="nginx-light", config="nginx.conf")
+CONFIGURED = ("nginx", "-p", "{scratch}", "-c", "{config}")
+NGINX = system(*CONFIGURED, package="nginx-light", config="nginx.conf", tls="")
+NGINX_TLS = system(
+    *CONFIGURED,
+    package="nginx-light",
+    config="nginx.conf",
+    tls=" ssl; ssl_certificate {cert}; ssl_certificate_key {key}",
+)
 SERVED = ("--directory", "{files}")
 PEERS = [
     Peer("nginx", "nginx", NGINX),
     Peer("aionet", "aionet files", python("aionet_files", *SERVED), Role.OURS),
     Peer("c", "C, sendfile", c("c_files", *SERVED), Role.LIMIT),
     Peer("http.server", "python -m http.server", python("http_server", *SERVED)),
+]
+SECRETS = ("--cert", "{cert}", "--key", "{key}")
+TLS_PEERS = [
+    Peer("nginx", "nginx", NGINX_TLS),
+    Peer("aionet", "aionet files", python("aionet_files", *SERVED, *SECRETS), Role.OURS),
 ]
 HTTP = ("nginx", "http.server")
 A_FILE = replace(CPU, unit="us of server CPU a file")
@@ -36,55 +48,50 @@ WALL = Metric("GB/s", "GB a second", more=True)
 
 def cases(bench: Bench) -> list[Case]:
     goals = [Goal("file 1 GiB, CPU-s a GB, to nginx", "aionet", 0.9, against="nginx")]
-    return [_small(bench, 4096), _small(bench, 65536), _large(bench, goals), _upload(bench)]
+    return [
+        _small(bench, 4096),
+        _small(bench, 65536),
+        large(bench, "files-large", PEERS, goals=goals),
+        _upload(bench),
+    ]
 
 
-def _load(bench: Bench, peer: Peer, size: int, connections: int) -> Callable[[], Load]:
-    def make() -> Load:
+def _load(bench: Bench, size: int, connections: int, *, tls: bool = False) -> Callable[[Peer], Load]:
+    def make(peer: Peer) -> Load:
         protocol = "http" if peer.key in HTTP else "aionet"
         name = bench.workspace.file(size)
-        return Load("files", {"name": name, "size": size, "protocol": protocol, "connections": connections})
+        options = {"name": name, "size": size, "protocol": protocol, "connections": connections, "tls": tls}
+        return Load("files", options)
 
     return make
 
 
 def _small(bench: Bench, size: int) -> Case:
-    case = bench.case(
+    return bench.case(
         f"files-{size}",
         f"a file of {size // 1024} KiB again and again, 16 connections",
-        [],
-        Load("files"),
+        PEERS,
+        _load(bench, size, 16),
         metric=A_FILE,
         baseline="nginx",
         notes=["nginx and http.server: HTTP/1.1, kept alive; the others: our protocol."],
     )
-    return replace(case, subjects=[bench.subject(peer, _load(bench, peer, size, 16)) for peer in PEERS])
 
 
-def _large(bench: Bench, goals: list[Goal]) -> Case:
+def large(bench: Bench, key: str, peers: Sequence[Peer], *, goals: Sequence[Goal] = (), tls: bool = False) -> Case:
+    """A file that is larger than all buffers, over one connection. What came is counted, whole files or not."""
     size = bench.settings.file
-    case = bench.case(
-        "files-large",
-        f"a file of {size >> 20:,} MiB, one connection",
-        [],
-        Load("files"),
+    return bench.case(
+        key,
+        f"a file of {size >> 20:,} MiB" + " over TLS" * tls + ", one connection",
+        peers,
+        _load(bench, size, 1, tls=tls),
+        sample=_bulk,
         metric=A_GIGABYTE,
         baseline="nginx",
         goals=goals,
+        trace=False,
     )
-    subjects = [_gigabytes(bench, peer, _load(bench, peer, size, 1)) for peer in PEERS]
-    return replace(case, subjects=subjects)
-
-
-def _gigabytes(bench: Bench, peer: Peer, load: Callable[[], Load]) -> Subject:
-    """What came is counted, whole files or not."""
-
-    def once() -> Sample:
-        with serving(peer.program, [bench.cores.server], bench.workspace) as server:
-            result = run_load(server, load(), bench.window, bench.cores.load)
-            return {**_bulk(result), "rss": float(server.rss())}
-
-    return Subject(peer.key, peer.label, lambda: undisturbed(once, bench.settings.tries), peer.role)
 
 
 def _bulk(result: LoadResult) -> Sample:
@@ -129,20 +136,20 @@ def _upload(bench: Bench) -> Case:
             target.unlink(missing_ok=True)
         return {"GB/s": size / 1e9 / (time.perf_counter() - begin)}
 
-    case = bench.case(
-        "files-upload",
-        f"an upload of {size >> 20:,} MiB, hashed and synced to the disk",
-        [],
-        Load("files"),
+    return Case(
+        key="files-upload",
+        scenario="files",
+        title=f"an upload of {size >> 20:,} MiB, hashed and synced to the disk",
         metric=WALL,
+        subjects=[
+            Subject("dd", "dd conv=fsync", dd, Role.LIMIT),
+            Subject("aionet", "aionet files", ours, Role.OURS),
+        ],
         baseline="dd",
-        notes=["dd: dd conv=fsync of the same file, which hashes nothing."],
+        rounds=bench.settings.rounds,
+        seconds=3.0,
+        notes=["dd: the same file, by dd conv=fsync, which hashes nothing."],
     )
-    subjects = [
-        Subject("dd", "dd conv=fsync", dd, Role.LIMIT),
-        Subject("aionet", "aionet files", ours, Role.OURS),
-    ]
-    return replace(case, subjects=subjects, seconds=3.0)
 
 
 @cache

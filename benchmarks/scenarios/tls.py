@@ -1,4 +1,4 @@
-"""Echo over TLS 1.3: who encrypts at what price."""
+"""Echo and a file over TLS 1.3: who encrypts at what price."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from benchmarks.catalogue import TLS
 from benchmarks.loads import Load
 from benchmarks.measuring import Case
 from benchmarks.results import Goal
+from benchmarks.scenarios.files import TLS_PEERS, large
 
 __all__ = ["cases"]
 
 
 def cases(bench: Bench) -> list[Case]:
-    return [_case(bench, size) for size in (1024, 16 * 1024)]
+    return [_echo(bench, 1024), _echo(bench, 16 * 1024), large(bench, "tls-file", TLS_PEERS, tls=True)]
 
 
-def _case(bench: Bench, size: int) -> Case:
+def _echo(bench: Bench, size: int) -> Case:
     name = f"echo over TLS, {size // 1024} KiB, CPU a message"
     return bench.case(
         f"tls-{size}",

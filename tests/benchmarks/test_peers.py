@@ -34,6 +34,10 @@ def streams(scenario: str, peers: Sequence[Peer], **options: object) -> Iterator
     return (Try(f"{scenario} {peer.key}", peer, Load("streams", {**HUNDRED, **options})) for peer in peers)
 
 
+def protocol(peer: Peer) -> str:
+    return "http" if peer.key in files.HTTP else "aionet"
+
+
 TRIES = [
     *streams("echo", echo_peers()),
     *streams("lines", lines.PEERS, framing="lines"),
@@ -55,11 +59,17 @@ TRIES = [
         Try(
             f"files {peer.key}",
             peer,
-            Load(
-                "files", {"name": "4096.bin", "size": 4096, "protocol": "http" if peer.key in files.HTTP else "aionet"}
-            ),
+            Load("files", {"name": "4096.bin", "size": 4096, "protocol": protocol(peer)}),
         )
         for peer in files.PEERS
+    ),
+    *(
+        Try(
+            f"tls-file {peer.key}",
+            peer,
+            Load("files", {"name": "4096.bin", "size": 4096, "protocol": protocol(peer), "tls": True}),
+        )
+        for peer in files.TLS_PEERS
     ),
     *(
         Try(f"datagram {peer.key}", peer, Load("datagrams", {"peers": 4, "pipeline": 25}))
