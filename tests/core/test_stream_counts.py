@@ -61,7 +61,12 @@ def test_a_tick_of_broadcasts_is_one_write_a_member(members: int) -> None:
 
     with HandlerHarness(Member(), codec=LineCodec()) as first:
         peers = [first, *(first.connect() for _ in range(members - 1))]
-        first.call(lambda: [group.broadcast(b"hello") for _ in range(32)])
+
+        def say() -> None:
+            for _ in range(32):
+                group.broadcast(b"hello")
+
+        first.call(say)
         assert [peer.writes for peer in peers] == [1] * members
         assert {peer.sent for peer in peers} == {b"hello\n" * 32}
 
@@ -114,7 +119,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.timers: list[asyncio.TimerHandle] = []
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]
         handle = super().call_at(when, callback, *args, context=context)
         self.timers.append(handle)
         return handle
