@@ -16,6 +16,10 @@ from benchmarks.processes import Serving, pinned, quiet_environment
 __all__ = ["Load", "LoadResult", "Window", "holding", "parse_result", "run_load", "running_load"]
 
 
+HOLD_STALL = 5.0
+"""Seconds without a connection being served after which a server takes no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """What a load generator is asked for, apart from how long.
@@ -126,9 +130,10 @@ def holding(server: Serving, steps: Sequence[int], core: int) -> Iterator[Iterat
     """Open idle connections: an iterator of the seconds that each step took, held until it is asked for the next.
 
     Raises:
-        WrongReplies: a connection was not served; from the iterator.
+        WrongReplies: a connection was closed, or answered wrongly; from the iterator.
+        MeasureError: the server takes no more.
     """
-    command = Load("connections", {"hold": ",".join(map(str, steps))}).command(server)
+    command = Load("connections", {"hold": ",".join(map(str, steps)), "stall": HOLD_STALL}).command(server)
     with _popen(command, core) as process:
         try:
             yield _steps(process, len(steps))
@@ -143,7 +148,8 @@ def _steps(process: subprocess.Popen[str], count: int) -> Iterator[float]:
     for _ in range(count):
         line = process.stdout.readline()
         if not line:
-            raise WrongReplies(process.stderr.read().strip() or "the load generator ended")
+            complaint = process.stderr.read().strip() or "the load generator ended"
+            raise WrongReplies(complaint) if process.wait() == 1 else MeasureError(complaint)
         yield float(json.loads(line)["seconds"])
         process.stdin.write("\n")
         process.stdin.flush()

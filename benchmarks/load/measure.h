@@ -63,7 +63,7 @@ static const char *host = "127.0.0.1", *server_pids = "";
 static long port;
 static double warmup = 0.5, duration = 2.0, stall = 5.0;
 
-static int epoll_fd = -1, stopping;
+static int epoll_fd = -1, stopping, gave_up;
 static uint64_t total_messages, total_bytes;
 static snapshot from, to;
 static char error[256];
@@ -303,6 +303,7 @@ static int run_until(double until) {
             progress = total_messages + total_bytes;
             progress_at = t;
         } else if (t - progress_at > stall) {
+            gave_up = 1;
             return fail("no reply for %g s, %llu outstanding", stall, (unsigned long long)outstanding());
         }
     }

@@ -5,7 +5,6 @@
  * Speaks as much of our own file protocol as the measurement asks: "GET NAME\n" is answered by "OK SIZE\n" and the bytes.
  */
 #define CONNECTION_STATE \
-    int file;            \
     off_t at, end;       \
     char line[512];      \
     size_t have;
@@ -19,40 +18,49 @@ static int send_file(struct connection *c);
 
 enum { AT_ONCE = 1 << 20 }; /* bytes a turn: others wait meanwhile */
 
+/* The file asked for last stays open, as in nginx with its open_file_cache. */
+static char known[512];
+static int file = -1;
+static off_t size;
+
+static int look_up(const char *name) {
+    struct stat facts;
+    if (!strcmp(name, known)) return 1;
+    int fd = strchr(name, '/') ? -1 : open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &facts)) return 0;
+    close(file); /* one file a measurement: nobody else is being sent it */
+    file = fd;
+    size = facts.st_size;
+    strcpy(known, name);
+    return 1;
+}
+
 /* Send a part of the file; whether more is to come. */
 static int send_file(connection *c) {
     if (c->at == c->end) return 0;
     off_t left = c->end - c->at;
-    ssize_t n = sendfile(c->fd, c->file, &c->at, (size_t)(left < AT_ONCE ? left : AT_ONCE));
+    ssize_t n = sendfile(c->fd, file, &c->at, (size_t)(left < AT_ONCE ? left : AT_ONCE));
     if (n == 0 || (n < 0 && !would_block())) {
-        close(c->file);
         drop(c);
         return 1;
     }
-    if (c->at < c->end) {
-        watch(c, EPOLLOUT);
-        return 1;
-    }
-    close(c->file);
-    return 0;
+    if (c->at < c->end) watch(c, EPOLLOUT);
+    return c->at < c->end;
 }
 
 static void answer(connection *c, const char *name) {
-    struct stat facts;
     char head[64];
-    c->file = open(name, O_RDONLY | O_CLOEXEC);
-    if (strchr(name, '/') || c->file < 0 || fstat(c->file, &facts)) {
+    if (!look_up(name)) {
         send_or_keep(c, "ERR NOT_FOUND\n", 14);
         return;
     }
     c->at = 0;
-    c->end = facts.st_size;
-    int n = snprintf(head, sizeof head, "OK %lld\n", (long long)facts.st_size), on = MSG_NOSIGNAL | (c->end ? MSG_MORE : 0);
-    if (send(c->fd, head, (size_t)n, on) != n) {
+    c->end = size;
+    int n = snprintf(head, sizeof head, "OK %lld\n", (long long)size), more = size ? MSG_MORE : 0;
+    if (send(c->fd, head, (size_t)n, MSG_NOSIGNAL | more) == n)
+        send_file(c);
+    else
         drop(c);
-        return;
-    }
-    send_file(c);
 }
 
 static void on_readable(connection *c) {

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ enum { BUFFER = 64 * 1024, MAX_EVENTS = 512, BACKLOG = 4096 };
 
 typedef struct connection {
     int fd, dropped;
+    uint32_t events; /* what epoll watches for */
     char *waiting; /* what could not be written, from `from` to `to`; NULL nearly always */
     size_t from, to;
     struct connection *next_dropped;
@@ -61,7 +63,8 @@ SHARED void drop(connection *c) {
 
 SHARED void watch(connection *c, uint32_t events) {
     struct epoll_event event = {.events = events, .data.ptr = c};
-    epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event);
+    if (c->events != events) epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event);
+    c->events = events;
 }
 
 SHARED int would_block(void) { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
@@ -123,6 +126,7 @@ SHARED void accept_all(int listener) {
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
         if (!c) die("out of memory");
         c->fd = fd;
+        c->events = EPOLLIN;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event)) drop(c);
     }
@@ -170,6 +174,7 @@ SHARED int bound(int type, int port) {
 SHARED void serve(int port) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     struct rlimit files;
+    signal(SIGPIPE, SIG_IGN); /* sendfile has no MSG_NOSIGNAL */
     if (!getrlimit(RLIMIT_NOFILE, &files)) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);

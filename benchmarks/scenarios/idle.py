@@ -58,7 +58,8 @@ def bytes_per_connection(server: Serving, steps: Sequence[int], core: int) -> Sa
     server allocates at the first message counts. One connection before the first step wakes up the code.
 
     Raises:
-        WrongReplies: a connection was not served.
+        WrongReplies: a connection was closed, or answered wrongly.
+        MeasureError: the server takes no more.
     """
     woken = [1, *(step + 1 for step in steps[1:])]
     with holding(server, woken, core) as taken:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from benchmarks.problems import WrongReplies
+from benchmarks.problems import MeasureError, WrongReplies
 from benchmarks.processes import Serving, available_cores, serving
 from benchmarks.programs import python
 from benchmarks.scenarios.idle import bytes_per_connection
@@ -25,6 +25,16 @@ def test_the_slope_of_a_real_server_is_plausible() -> None:
 def test_a_connection_that_is_not_served_is_noticed() -> None:
     with answering(lambda data: None) as port, pytest.raises(WrongReplies, match="closed by the server"):
         bytes_per_connection(Serving((os.getpid(),), (port,)), (0, 1), CORES.load)
+
+
+def test_a_server_that_takes_no_more_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.loads.HOLD_STALL", 0.3)
+    with (
+        answering(lambda data: data) as port,
+        pytest.raises(MeasureError, match="took 1 connections of 2: no reply") as e,
+    ):
+        bytes_per_connection(Serving((os.getpid(),), (port,)), (0, 1), CORES.load)
+    assert not isinstance(e.value, WrongReplies)
 
 
 def test_a_wrong_reply_is_noticed() -> None:
