@@ -124,7 +124,7 @@ def _run(parsed: argparse.Namespace) -> int:
         try:
             run(cases, results)
         finally:
-            _tell(Report(environment, cores.total, parsed.quick, results), parsed)
+            _tell(Report(environment, len(cores.usable), parsed.quick, results), parsed)
     rows = [row for case in results for row in case.rows]
     return 1 if any(row.wrong for row in rows) or not any(row.measured for row in rows) else 0
 

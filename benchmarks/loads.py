@@ -13,7 +13,7 @@ from benchmarks.compiling import compiled
 from benchmarks.problems import MeasureError, WrongReplies
 from benchmarks.processes import Serving, pinned, quiet_environment
 
-__all__ = ["Load", "LoadResult", "Window", "holding", "parse_result", "run_load", "running_load"]
+__all__ = ["Load", "LoadResult", "Window", "finished", "holding", "parse_result", "run_load", "running_load"]
 
 
 HOLD_STALL = 5.0
@@ -64,7 +64,7 @@ class LoadResult:
         bytes: Payload of them.
         seconds: Length of the window.
         server_cpu: Seconds of CPU time the server used, user and system, all threads.
-        server_waited: Seconds it was ready to run and another process had its core.
+        disturbed: Seconds its core was busy with anything else, to a hundredth.
         load_cpu: Seconds of CPU time of the load generator itself.
         verified: Replies found right, those outside the window too.
         latency: Microseconds by ``p50``, ``p75``, ``p90``, ``p99``, ``p99.9``, ``p99.99``, ``mean`` and ``max``.
@@ -75,7 +75,7 @@ class LoadResult:
     bytes: int
     seconds: float
     server_cpu: float
-    server_waited: float
+    disturbed: float
     load_cpu: float
     verified: int
     latency: Mapping[str, float]
@@ -95,7 +95,7 @@ class LoadResult:
             "capacity": self.messages / self.server_cpu,
             "load capacity": self.messages / self.load_cpu,
             "server core": self.server_cpu / self.seconds,
-            "waited": self.server_waited / self.seconds,
+            "others": self.disturbed / self.seconds,
             "load core": self.load_cpu / self.seconds,
             **self.latency,
             **self.extra,
@@ -110,13 +110,14 @@ def run_load(server: Serving, load: Load, window: Window, core: int) -> LoadResu
         MeasureError: the load generator could not run, or the kernel does not tell CPU times.
     """
     with running_load(server, load, window, core) as process:
-        return _finish(process, window)
+        return finished(process, window)
 
 
 @contextmanager
 def running_load(server: Serving, load: Load, window: Window, core: int) -> Iterator[subprocess.Popen[str]]:
     """As :func:`run_load`, beside whatever the caller does meanwhile; ended at last, whatever it had to say."""
     command = [*load.command(server), "--server-pid", ",".join(map(str, server.pids))]
+    command += ["--server-core", ",".join(map(str, server.cores))]
     command += ["--warmup", str(window.warmup), "--duration", str(window.duration), "--stall", str(window.stall)]
     with _popen(command, core) as process:
         try:
@@ -167,7 +168,13 @@ def _popen(command: list[str], core: int) -> subprocess.Popen[str]:
         )
 
 
-def _finish(process: subprocess.Popen[str], window: Window) -> LoadResult:
+def finished(process: subprocess.Popen[str], window: Window) -> LoadResult:
+    """What a load generator tells at its end.
+
+    Raises:
+        WrongReplies: a reply was wrong, missing, or too much.
+        MeasureError: it could not run, or the kernel does not tell CPU times.
+    """
     patience = window.warmup + window.duration + window.stall + 60
     try:
         told, complaint = process.communicate(timeout=patience)
@@ -179,7 +186,7 @@ def _finish(process: subprocess.Popen[str], window: Window) -> LoadResult:
 
 
 KNOWN = {"messages", "bytes", "seconds", "verified", "load_cpu_seconds", "latency_us", "error"}
-KNOWN |= {"server_cpu_seconds", "server_waited_seconds"}
+KNOWN |= {"server_cpu_seconds", "disturbed_seconds"}
 
 
 def parse_result(told: Mapping[str, Any]) -> LoadResult:
@@ -198,7 +205,7 @@ def parse_result(told: Mapping[str, Any]) -> LoadResult:
         bytes=told["bytes"],
         seconds=told["seconds"],
         server_cpu=told["server_cpu_seconds"],
-        server_waited=told["server_waited_seconds"],
+        disturbed=told["disturbed_seconds"],
         load_cpu=told["load_cpu_seconds"],
         verified=told["verified"],
         latency=told["latency_us"],

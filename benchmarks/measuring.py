@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from benchmarks.problems import MeasureError, WrongReplies
 from benchmarks.results import CaseResult, Curve, Goal, Metric, Role, Row
 
-__all__ = ["DISTURBED", "WAITED", "Case", "Progress", "Sample", "Subject", "control", "measure", "undisturbed"]
+__all__ = ["DISTURBED", "OTHERS", "Case", "Progress", "Sample", "Subject", "control", "measure", "undisturbed"]
 
-WAITED = "waited"
-"""Value of a sample: share of the time in which the server was ready to run and another process had its core."""
+OTHERS = "others"
+"""Value of a sample: share of the time in which the server's core was busy with anything but the server."""
 
 DISTURBED = 0.05
 """From this share on a measurement says more of the neighbours than of the server."""
@@ -87,9 +87,9 @@ def undisturbed(take: Callable[[], Sample], tries: int) -> Sample:
     taken: list[Sample] = []
     for _ in range(tries):
         taken.append(take())
-        if taken[-1].get(WAITED, 0) <= DISTURBED:
+        if taken[-1].get(OTHERS, 0) <= DISTURBED:
             break
-    return min(taken, key=lambda sample: sample.get(WAITED, 0))
+    return min(taken, key=lambda sample: sample.get(OTHERS, 0))
 
 
 Progress = Callable[[Subject], None]

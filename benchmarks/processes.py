@@ -38,11 +38,11 @@ END_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """Which core the server has, and which the load generator; ``total`` is how many there are."""
+    """Which core the server has, and which the load generator, of those that this process may use."""
 
     server: int
     load: int
-    total: int = 2
+    usable: tuple[int, ...] = (0, 1)
 
     @property
     def shared(self) -> bool:
@@ -53,7 +53,7 @@ class Cores:
 def available_cores() -> Cores:
     """The first two cores this process may use."""
     usable = sorted(os.sched_getaffinity(0))
-    return Cores(usable[0], usable[1] if len(usable) > 1 else usable[0], len(usable))
+    return Cores(usable[0], usable[1] if len(usable) > 1 else usable[0], tuple(usable))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class Serving:
 
     pids: tuple[int, ...]
     ports: tuple[int, ...]
+    cores: tuple[int, ...] = ()
 
     def rss(self) -> int:
         """Resident bytes, exactly (the cheaper files lag by some pages per CPU)."""
@@ -128,7 +129,7 @@ def serving(program: Program, cores: Sequence[int], places: Mapping[str, object]
             process, said = _start(stack, command, cores[copy % len(cores)])
             ports = _wait_ready(process, said, port, program.announces)
             pids.append(process.pid)
-        yield Serving(tuple(pids), ports)
+        yield Serving(tuple(pids), ports, tuple(dict.fromkeys(cores[: program.copies])))
 
 
 def _filled(text: str, values: Mapping[str, object]) -> str:

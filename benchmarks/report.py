@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks.measuring import DISTURBED, WAITED
+from benchmarks.measuring import DISTURBED, OTHERS
 from benchmarks.results import CaseResult, Outcome, Report, Role, Row, Verdict
 
 __all__ = ["environment_block", "goals_table", "markdown", "number", "table"]
@@ -23,12 +23,12 @@ COLUMNS = {
     "lost": "lost",
     "slow_closed": "slow closed",
     "server core": "server",
-    WAITED: WAITED,
+    OTHERS: OTHERS,
     "load core": "load",
 }
 """Values shown beside the metric itself, where there are any, with their titles."""
 
-SHARES = frozenset({"server core", WAITED, "load core"})
+SHARES = frozenset({"server core", OTHERS, "load core"})
 ENOUGH = 1.5
 """Times the fastest server's rate that the load generator shall be able to make."""
 
@@ -136,8 +136,8 @@ def _remarks(case: CaseResult) -> Iterator[str]:
         yield f"load generator: {number(load[0])} messages a second of its core, {load[1]:.2f} x the fastest server" + (
             "" if load[1] >= ENOUGH else f", less than {ENOUGH} x: judge by CPU time, not by rates"
         )
-    if any((row.value(WAITED) or 0) > DISTURBED for row in case.rows if row.measured):
-        yield "waited: other processes had the server's core meanwhile; measure again when the machine is idle"
+    if any((row.value(OTHERS) or 0) > DISTURBED for row in case.rows if row.measured):
+        yield "others: the server's core was busy with others meanwhile; measure again when the machine is idle"
     yield from case.notes
 
 

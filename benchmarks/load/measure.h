@@ -8,15 +8,14 @@
  * and calls measure(). Warm-up and window follow one another without a pause; only what comes inside the window
  * counts. Then nothing new is sent, and all that is outstanding has to come within STALL seconds.
  *
- * With --server-pid (one or more, by commas) the CPU time of these processes over the window is reported: all
- * threads, those that have ended too (the process clock), and how long they were ready to run while another process had
- * their core (/proc/PID/task/TID/schedstat).
+ * With --server-pid (one or more, by commas) the CPU time of these processes over the window is reported: all threads,
+ * those that have ended too (the process clock). With --server-core (likewise) also how long these cores were busy with
+ * anything else, or taken away by the host (/proc/stat, to a hundredth of a second).
  *
  * One JSON object on one line goes to stdout. Exit codes: 0 all replies right; 1 a wrong, missing or surplus reply, or
  * a connection closed early ("error" says what); 2 usage; 3 could not connect or set up.
  */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -39,7 +38,7 @@
 #define NEVER INFINITY
 #define PROGRAM (program_invocation_short_name)
 
-enum { MAX_EVENTS = 512, MAX_PIDS = 16, HEADER = 16 };
+enum { MAX_EVENTS = 512, HEADER = 16 };
 typedef enum { WHOLE, DECIMAL, TEXT, FLAG } option_kind;
 
 typedef struct {
@@ -51,7 +50,8 @@ typedef struct {
 
 typedef struct {
     double wall, own_cpu;
-    double server_cpu, server_waited; /* seconds; negative where the kernel does not tell */
+    double server_cpu; /* seconds; negative where the kernel does not tell */
+    double cores_busy; /* seconds, of the server's cores together */
     uint64_t messages, bytes;
 } snapshot;
 
@@ -59,7 +59,7 @@ static int on_event(void *what, uint32_t events);
 static double on_turn(double t);
 static uint64_t outstanding(void);
 
-static const char *host = "127.0.0.1", *server_pids = "";
+static const char *host = "127.0.0.1", *server_pids = "", *server_cores = "";
 static long port;
 static double warmup = 0.5, duration = 2.0, stall = 5.0;
 
@@ -71,7 +71,7 @@ static char error[256];
 #define COMMON_OPTIONS                                                                                    \
     {"host", TEXT, &host, 0, 0}, {"port", WHOLE, &port, 1, 65535}, {"warmup", DECIMAL, &warmup, 0, 3600}, \
         {"duration", DECIMAL, &duration, 0.01, 3600}, {"stall", DECIMAL, &stall, 0.01, 3600},             \
-        {"server-pid", TEXT, &server_pids, 0, 0}, { 0 }
+        {"server-pid", TEXT, &server_pids, 0, 0}, {"server-core", TEXT, &server_cores, 0, 0}, { 0 }
 
 /* ---- faults ---- */
 
@@ -139,25 +139,33 @@ SHARED double now(void) {
 }
 
 static void look_at_process(long pid, snapshot *s) {
-    char path[320];
     clockid_t clock;
     struct timespec t;
-    struct dirent *entry;
     if (clock_getcpuclockid((pid_t)pid, &clock) || clock_gettime(clock, &t)) return;
     if (s->server_cpu < 0) s->server_cpu = 0;
     s->server_cpu += (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-    snprintf(path, sizeof path, "/proc/%ld/task", pid);
-    DIR *tasks = opendir(path);
-    while (tasks && (entry = readdir(tasks))) {
-        double waited;
-        if (entry->d_name[0] == '.') continue;
-        snprintf(path, sizeof path, "/proc/%ld/task/%s/schedstat", pid, entry->d_name);
-        FILE *file = fopen(path, "r");
-        if (!file) continue;
-        if (fscanf(file, "%*f %lf", &waited) == 1) s->server_waited += waited * 1e-9;
-        fclose(file);
+}
+
+static void look_at_core(long core, snapshot *s) { /* proc_stat(5): all but idle and iowait */
+    char line[512], name[32];
+    double user, nice, system, irq, softirq, steal;
+    FILE *file = fopen("/proc/stat", "r");
+    int length = snprintf(name, sizeof name, "cpu%ld ", core);
+    while (file && fgets(line, sizeof line, file))
+        if (!strncmp(line, name, (size_t)length) &&
+            sscanf(line + length, "%lf %lf %lf %*f %*f %lf %lf %lf", &user, &nice, &system, &irq, &softirq, &steal) == 6)
+            s->cores_busy += (user + nice + system + irq + softirq + steal) / (double)sysconf(_SC_CLK_TCK);
+    if (file) fclose(file);
+}
+
+static void look_at_each(const char *option, const char *numbers, void (*look)(long, snapshot *), snapshot *s) {
+    while (*numbers) {
+        char *end;
+        long number = strtol(numbers, &end, 10);
+        if (end == numbers || number < 0) die(2, "--%s must be numbers with commas between, not '%s'", option, numbers);
+        look(number, s);
+        numbers = *end ? end + 1 : end;
     }
-    if (tasks) closedir(tasks);
 }
 
 static snapshot take(void) {
@@ -165,13 +173,8 @@ static snapshot take(void) {
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own);
     snapshot s = {.wall = now(), .messages = total_messages, .bytes = total_bytes, .server_cpu = -1};
     s.own_cpu = (double)own.tv_sec + (double)own.tv_nsec * 1e-9;
-    for (const char *text = server_pids; *text;) {
-        char *end;
-        long pid = strtol(text, &end, 10);
-        if (end == text || pid < 1) die(2, "--server-pid must be process ids with commas between, not '%s'", server_pids);
-        look_at_process(pid, &s);
-        text = *end ? end + 1 : end;
-    }
+    look_at_each("server-pid", server_pids, look_at_process, &s);
+    look_at_each("server-core", server_cores, look_at_core, &s);
     return s;
 }
 
@@ -327,11 +330,12 @@ SHARED void begin_report(void) {
     printf("{\"messages\": %llu, \"bytes\": %llu, \"seconds\": %.6f, \"verified\": %llu, \"load_cpu_seconds\": %.6f, ",
            (unsigned long long)(to.messages - from.messages), (unsigned long long)(to.bytes - from.bytes),
            to.wall - from.wall, (unsigned long long)total_messages, to.own_cpu - from.own_cpu);
+    double server = to.server_cpu - from.server_cpu;
     if (from.server_cpu >= 0 && to.server_cpu >= 0)
-        printf("\"server_cpu_seconds\": %.6f, \"server_waited_seconds\": %.6f, ", to.server_cpu - from.server_cpu,
-               to.server_waited - from.server_waited);
+        printf("\"server_cpu_seconds\": %.6f, \"disturbed_seconds\": %.6f, ", server,
+               fmax(0, to.cores_busy - from.cores_busy - server));
     else
-        printf("\"server_cpu_seconds\": null, \"server_waited_seconds\": null, ");
+        printf("\"server_cpu_seconds\": null, \"disturbed_seconds\": null, ");
     static const struct { const char *name; double part; } points[] = {
         {"p50", .5}, {"p75", .75}, {"p90", .9}, {"p99", .99}, {"p99.9", .999}, {"p99.99", .9999}};
     printf("\"latency_us\": {");

@@ -1,6 +1,7 @@
 """Framed messages: ours, in each of the styles.
 
-``callback``: ``on_message`` for each. ``batch``: ``on_messages`` for all of a chunk. ``coroutine``: ``async for``.
+``callback``: ``on_message`` for each message. ``batch``: ``on_messages`` for all of a chunk. ``async``: ``async def
+on_message``. ``coroutine``: ``async for``.
 """
 
 from __future__ import annotations
@@ -21,12 +22,17 @@ class Batch(StreamHandler[bytes]):
             conn.write(message)
 
 
+class Async(StreamHandler[bytes]):
+    async def on_message(self, conn: Connection[bytes], message: bytes) -> None:
+        await conn.send(message)
+
+
 async def coroutine(conn: Connection[bytes]) -> None:
     async for message in conn:
         await conn.send(message)
 
 
-STYLES = {"callback": Callback(), "batch": Batch(), "coroutine": coroutine}
+STYLES = {"callback": Callback(), "batch": Batch(), "async": Async(), "coroutine": coroutine}
 CODECS: dict[str, Codec[bytes]] = {"lines": LineCodec(), "length": LengthPrefixCodec()}
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def _bulk(result: LoadResult) -> Sample:
         "GB/s": gigabytes / result.seconds,
         "server core": result.server_cpu / result.seconds,
         "load core": result.load_cpu / result.seconds,
-        "waited": result.server_waited / result.seconds,
+        "others": result.disturbed / result.seconds,
     }
 
 

@@ -11,11 +11,14 @@ from benchmarks.results import Role
 __all__ = ["cases"]
 
 FRAMED = ("--framing", "length")
+STYLES = {"coroutine": "async for", "async": "async on_message", "batch": "on_messages"}
 PEERS = [
     Peer("c", "C, epoll, lengths parsed", c("c_lines", *FRAMED), Role.LIMIT),
     Peer("aionet", "aionet, on_message", python("aionet_lines", *FRAMED), Role.OURS),
-    Peer("aionet-coroutine", "aionet, async for", python("aionet_lines", *FRAMED, "--style", "coroutine"), Role.OURS),
-    Peer("aionet-batch", "aionet, on_messages", python("aionet_lines", *FRAMED, "--style", "batch"), Role.OURS),
+    *(
+        Peer(f"aionet-{style}", f"aionet, {label}", python("aionet_lines", *FRAMED, "--style", style), Role.OURS)
+        for style, label in STYLES.items()
+    ),
     Peer("by-hand", "uvloop Protocol, by hand", python("protocol_lines", *FRAMED, needs=["uvloop"])),
     Peer("streams", "streams on uvloop", python("asyncio_streams", "--style", "length", needs=["uvloop"])),
     Peer("twisted", "Twisted Int32StringReceiver", python("twisted_echo", *FRAMED, needs=["twisted"])),

@@ -16,6 +16,7 @@ PEERS = [
     Peer("aionet", "aionet, on_message", python("aionet_lines"), Role.OURS),
     Peer("streams", "streams on uvloop", python("asyncio_streams", needs=["uvloop"])),
     Peer("aionet-coroutine", "aionet, async for", python("aionet_lines", "--style", "coroutine"), Role.OURS),
+    Peer("aionet-async", "aionet, async on_message", python("aionet_lines", "--style", "async"), Role.OURS),
     Peer("aionet-batch", "aionet, on_messages", python("aionet_lines", "--style", "batch"), Role.OURS),
     Peer("by-hand", "uvloop Protocol, by hand", python("protocol_lines", needs=["uvloop"])),
     Peer("drain", "streams, drain() a line", python("asyncio_streams", "--style", "drain")),

@@ -25,8 +25,8 @@ def cases(bench: Bench) -> list[Case]:
         Case(
             key="mixed",
             scenario="mixed",
-            title=f"echo of 1 KiB, 2,000 a second in open loop: alone, and beside a file of "
-            f"{bench.settings.file >> 20:,} MiB again and again and {BROADCASTS} broadcasts a second to {MEMBERS:,}",
+            title=f"echo of 1 KiB, 2,000 a second in open loop, beside a file of {bench.settings.file >> 20:,} MiB "
+            f"and {BROADCASTS} broadcasts a second to {MEMBERS:,} members",
             metric=P99,
             subjects=[
                 Subject("alone", "echo alone", lambda: _echo(bench, []), Role.OURS),

@@ -50,7 +50,7 @@ def _echo(connections: int, factor: float) -> CaseResult:
 
 def _row(key: str, cpu: float, role: Role = Role.PEER) -> Row:
     spread = (0.98, 1.0, 1.01, 1.0, 0.99)
-    load = {"server core": 0.99, "load core": 0.6, "waited": 0.0, "load capacity": 120_000.0, "rss": 2.5e7}
+    load = {"server core": 0.99, "load core": 0.6, "others": 0.0, "load capacity": 120_000.0, "rss": 2.5e7}
     return Row(
         key,
         key,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.measuring import WAITED, Case, Sample, Subject, control, measure, undisturbed
+from benchmarks.measuring import OTHERS, Case, Sample, Subject, control, measure, undisturbed
 from benchmarks.problems import MeasureError, Unavailable, WrongReplies
 from benchmarks.results import Metric, Role
 
@@ -111,12 +111,12 @@ def test_only_some_keeps_the_control_of_its_baseline() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waited", "chosen", "made"),
+    ("others", "chosen", "made"),
     [((0.0,), 0, 1), ((0.3, 0.04), 1, 2), ((0.2, 0.3), 0, 2)],
     ids=["quiet at once", "quiet later", "never quiet"],
 )
-def test_a_disturbed_measurement_is_made_again(waited: tuple[float, ...], chosen: int, made: int) -> None:
-    samples = [{"cpu": float(number), WAITED: share} for number, share in enumerate(waited)]
+def test_a_disturbed_measurement_is_made_again(others: tuple[float, ...], chosen: int, made: int) -> None:
+    samples = [{"cpu": float(number), OTHERS: share} for number, share in enumerate(others)]
     left = iter(samples)
     assert undisturbed(lambda: next(left), tries=2) is samples[chosen]
     assert len(list(left)) == len(samples) - made

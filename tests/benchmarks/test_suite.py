@@ -24,7 +24,7 @@ CPU = Metric("cpu", "us")
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     settings: Settings = request.param
     with workspace() as places:
-        yield Bench(settings, Cores(0, 1, 2), places)
+        yield Bench(settings, Cores(0, 1), places)
 
 
 def test_the_plan_keeps_its_time(bench: Bench) -> None:
