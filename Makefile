@@ -70,9 +70,8 @@ $(VENV)/.dev: pyproject.toml requirements/dev.txt | $(VENV)/.made
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.run $@
 
-# Beside that the Python packages that are measured. One that cannot be had here is absent from the tables, no more.
+# Beside that the Python packages that are measured. Where they cannot be had they are absent from the tables, no more.
 $(VENV)/.peers: requirements/peers.txt $(VENV)/.dev
 	@echo "installing the Python peers of the measurements into $(VENV) ..."
-	@$(PIP) install --require-hashes -r requirements/peers.txt || \
-		echo "some could not be installed: they will be named as absent" >&2
-	@touch $@
+	@if $(PIP) install --require-hashes -r requirements/peers.txt; then touch $@; \
+		else echo "they could not be installed: those that are not here will be named as absent" >&2; fi

@@ -245,7 +245,7 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _wrapped(text: str, width: int = 52) -> str:
+def _wrapped(text: str, width: int = 46) -> str:
     lines = [""]
     for word in text.split():
         if len(lines[-1]) + len(word) >= width:

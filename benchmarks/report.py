@@ -133,8 +133,11 @@ def _remarks(case: CaseResult) -> Iterator[str]:
         yield f"noise: {case.noise:.0%}, by the baseline measured twice; differences below that mean nothing"
     load = case.load_generator
     if load is not None:
-        yield f"load generator: {number(load[0])} messages a second of its core, {load[1]:.2f} x the fastest server" + (
-            "" if load[1] >= ENOUGH else f", less than {ENOUGH} x: judge by CPU time, not by rates"
+        beside = "" if load.of_fastest_but_limits is None else f" ({load.of_fastest_but_limits:.2f} x without C)"
+        yield (
+            f"load generator: {number(load.capacity)} messages a second of its core, "
+            f"{load.of_fastest:.2f} x the fastest server{beside}"
+            + ("" if load.of_fastest >= ENOUGH else f"; less than {ENOUGH} x: judge by CPU time, not by rates")
         )
     if any((row.value(OTHERS) or 0) > DISTURBED for row in case.rows if row.measured):
         yield "others: the server's core was busy with others meanwhile; measure again when the machine is idle"

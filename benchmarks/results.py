@@ -17,7 +17,20 @@ import msgspec
 from benchmarks.problems import MeasureError
 from benchmarks.stats import Interval, median, median_ratio, ratio_interval
 
-__all__ = ["CaseResult", "Curve", "Goal", "Metric", "Outcome", "Report", "Role", "Row", "Verdict", "load", "save"]
+__all__ = [
+    "CaseResult",
+    "Curve",
+    "Goal",
+    "LoadGenerator",
+    "Metric",
+    "Outcome",
+    "Report",
+    "Role",
+    "Row",
+    "Verdict",
+    "load",
+    "save",
+]
 
 
 class Role(enum.Enum):
@@ -140,6 +153,16 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadGenerator:
+    """Messages a second of its own core, and how many times that is what the fastest server does with its core: of all
+    servers, and of those that are no limit in C, as it is itself."""
+
+    capacity: float
+    of_fastest: float
+    of_fastest_but_limits: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class CaseResult:
     """One table: the same work asked of several.
 
@@ -175,8 +198,8 @@ class CaseResult:
         return max(abs(end - 1) for end in ratio[1]) if ratio is not None else None
 
     @property
-    def load_generator(self) -> tuple[float, float] | None:
-        """Messages a second of its own CPU that the load generator did, and that by the fastest server's; or ``None``.
+    def load_generator(self) -> LoadGenerator | None:
+        """What the load generator could do beside the fastest servers; ``None`` where that cannot be told.
 
         The best it did in any row, beside the best any server did. Where the load was held back (an open loop), neither
         says what it can.
@@ -184,9 +207,10 @@ class CaseResult:
         rows = [row for row in self.rows if row.measured and row.value("load capacity") and row.value("capacity")]
         if not rows or self.metric.key not in ("cpu", "capacity"):
             return None
-        servers = max(row.value("capacity") or 0 for row in rows)
         load = max(row.value("load capacity") or 0 for row in rows)
-        return load, load / servers
+        servers = [row.value("capacity") or 0 for row in rows]
+        others = [row.value("capacity") or 0 for row in rows if row.role is not Role.LIMIT]
+        return LoadGenerator(load, load / max(servers), load / max(others) if others else None)
 
     def outcomes(self, cores: int) -> Iterator[Outcome]:
         """Every goal, judged."""
@@ -232,8 +256,8 @@ class Report:
 
     @property
     def absent(self) -> dict[str, str]:
-        """What could not be measured, with why; once each."""
-        return {row.label: row.problem for case in self.cases for row in case.rows if row.problem}
+        """What could not be measured, with why; once a scenario."""
+        return {f"{case.scenario}, {row.label}": row.problem for case in self.cases for row in case.rows if row.problem}
 
     def of_scenario(self, name: str) -> Sequence[CaseResult]:
         return [case for case in self.cases if case.scenario == name]

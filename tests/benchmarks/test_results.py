@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.problems import MeasureError
-from benchmarks.results import CaseResult, Curve, Goal, Metric, Report, Role, Row, Verdict, load, save
+from benchmarks.results import CaseResult, Curve, Goal, LoadGenerator, Metric, Report, Role, Row, Verdict, load, save
 
 CPU = Metric("cpu", "us a message")
 
@@ -76,9 +76,10 @@ def test_noise_is_the_farther_end_of_the_baseline_measured_twice() -> None:
 
 
 def test_the_load_generator_is_held_against_the_fastest_server() -> None:
-    fast = row("c", 1.0, more={"capacity": 100.0, "load capacity": 150.0})
+    fast = row("c", 1.0, role=Role.LIMIT, more={"capacity": 100.0, "load capacity": 150.0})
     slow = row("ours", 2.0, more={"capacity": 50.0, "load capacity": 90.0})
-    assert case(slow, fast).load_generator == (150.0, 1.5)
+    assert case(slow, fast).load_generator == LoadGenerator(150.0, 1.5, 3.0)
+    assert case(fast).load_generator == LoadGenerator(150.0, 1.5, None)
     assert case(row("base", 1.0)).load_generator is None
 
 
@@ -106,7 +107,7 @@ def test_the_file_tells_readers_the_goals_as_they_were_judged(report: Report, tm
 
 
 def test_absent_ones_are_told_once(report: Report) -> None:
-    assert report.absent == {"Twisted": "not installed"}
+    assert report.absent == {"echo, Twisted": "not installed"}
     assert report.scenarios == ["echo"]
 
 
