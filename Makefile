@@ -13,7 +13,7 @@ CODE := $(wildcard aionet tests benchmarks examples)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format bench bench-quick bench-peers pins clean
+.PHONY: help run test fuzz lint format bench bench-quick bench-peers pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ run: $(VENV)/.run ## Start the four services on loopback; make run ARGS="serve m
 test: $(VENV)/.dev ## Run the tests; make test ARGS="tests/codecs -x" for some of them
 	@sh scripts/install-test-tools.sh
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(VENV)/.dev ## Fuzz each parser for a minute; make fuzz ARGS="matchers --seconds 600" for one of them, longer
+	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	@$(BIN)/ruff check

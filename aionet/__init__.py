@@ -15,7 +15,9 @@
     run(router)
 """
 
-from . import errors, events
+from typing import TYPE_CHECKING, Any
+
+from . import codecs, errors, events
 from .client import connect, open_datagram
 from .codecs import (
     FixedSizeCodec,
@@ -64,9 +66,19 @@ __all__ = [
     "StreamHandler",
     "Timeouts",
     "VarintCodec",
+    "WebSocketCodec",
     "connect",
     "errors",
     "events",
     "open_datagram",
     "run",
 ]
+
+if TYPE_CHECKING:
+    from .codecs import WebSocketCodec
+
+
+def __getattr__(name: str) -> Any:
+    if name == "WebSocketCodec":  # which loads another library
+        return codecs.WebSocketCodec
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,6 +4,8 @@
 
     tcp://127.0.0.1:7000            tcp://[::1]:7000?nodelay=0&rcvbuf=262144
     tls://0.0.0.0:7443?cert=server.pem&key=server.key&client_ca=clients.pem
+    auto://0.0.0.0:4000?cert=a.pem&cert=b.pem       plain and TLS on one port, certificates by SNI
+    ws://127.0.0.1:8081/chat        wss://0.0.0.0:8443/chat?cert=server.pem&key=server.key
     unix:///run/app.sock?mode=0600
     udp://239.1.2.3:5000?interface=127.0.0.1
     fd://3                          a listening socket inherited from a supervisor
@@ -26,22 +28,27 @@ from .errors import EndpointError
 
 __all__ = ["OPTIONS", "SCHEMES", "Endpoint", "Option", "OptionValue"]
 
-OptionValue = bool | int | str
+OptionValue = bool | int | str | tuple[str, ...]
 
-SCHEMES: Final = ("tcp", "tls", "unix", "udp", "fd")
-_STREAM_INET = frozenset({"tcp", "tls"})
-_STREAM = frozenset({"tcp", "tls", "unix", "fd"})
-_INET = frozenset({"tcp", "tls", "udp"})
+SCHEMES: Final = ("tcp", "tls", "auto", "ws", "wss", "unix", "udp", "fd")
+_TLS = frozenset({"tls", "wss"})
+_WEB = frozenset({"ws", "wss"})
+_SERVES_TLS = _TLS | {"auto"}
+_STREAM_INET = frozenset({"tcp"}) | _SERVES_TLS | _WEB
+_STREAM = _STREAM_INET | {"unix", "fd"}
+_INET = _STREAM_INET | {"udp"}
+_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One key behind the ``?``: how its value reads, which schemes take it, what it does."""
+    """One key behind the ``?``: how its value reads, which schemes take it, what it does, whether it may repeat."""
 
     kind: type[bool] | type[int] | type[str]
     schemes: frozenset[str]
     meaning: str
     minimum: int = 0
+    repeats: bool = False
 
 
 OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
@@ -57,16 +64,30 @@ OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
         "backlog": Option(int, _STREAM, "connections the kernel queues before they are accepted", 1),
         "rcvbuf": Option(int, _INET | {"unix"}, "SO_RCVBUF: bytes of the kernel's receive buffer", 1),
         "sndbuf": Option(int, _INET | {"unix"}, "SO_SNDBUF: bytes of the kernel's send buffer", 1),
-        "reuse_address": Option(bool, _INET, "SO_REUSEADDR (default on for tcp and tls)"),
+        "reuse_address": Option(bool, _INET, "SO_REUSEADDR (default on for streams)"),
         "reuse_port": Option(bool, _INET, "SO_REUSEPORT: several processes may bind this port"),
         "ipv6only": Option(bool, _INET, "IPV6_V6ONLY: an IPv6 wildcard leaves IPv4 alone"),
         "mode": Option(str, frozenset({"unix"}), "permissions of the socket file, octal, such as 0600"),
-        "cert": Option(str, frozenset({"tls"}), "PEM file with the certificate chain to show"),
-        "key": Option(str, frozenset({"tls"}), "PEM file with its private key (default: in cert)"),
-        "client_ca": Option(str, frozenset({"tls"}), "PEM file of CAs; a client must show a certificate of theirs"),
-        "ca": Option(str, frozenset({"tls"}), "PEM file of CAs a client trusts (default: the system's)"),
-        "server_name": Option(str, frozenset({"tls"}), "name a client expects in the certificate (default: the host)"),
-        "verify": Option(bool, frozenset({"tls"}), "whether a client checks the certificate (default on)"),
+        "cert": Option(
+            str,
+            _SERVES_TLS,
+            "PEM file with the certificate chain to show; of several, a server takes one by SNI",
+            repeats=True,
+        ),
+        "key": Option(str, _SERVES_TLS, "PEM file with its private key (default: in cert)", repeats=True),
+        "proxy": Option(
+            str,
+            _STREAM_INET,
+            "network whose proxies send a PROXY header, and are believed, such as 10.0.0.0/8",
+            repeats=True,
+        ),
+        "client_ca": Option(str, _SERVES_TLS, "PEM file of CAs; a client must show a certificate of theirs"),
+        "ca": Option(str, _TLS, "PEM file of CAs a client trusts (default: the system's)"),
+        "server_name": Option(str, _TLS, "name a client expects in the certificate (default: the host)"),
+        "verify": Option(bool, _TLS, "whether a client checks the certificate (default on)"),
+        "proxy_header": Option(
+            str, _STREAM - {"fd", "auto"}, "PROXY header that a client sends first: v1 or v2, of its own end"
+        ),
         "broadcast": Option(bool, frozenset({"udp"}), "SO_BROADCAST: may send to broadcast addresses"),
         "interface": Option(str, frozenset({"udp"}), "interface of a multicast group: its IPv4 address, or its name"),
         "ttl": Option(int, frozenset({"udp"}), "hops a multicast datagram may travel (default 1)"),
@@ -82,8 +103,9 @@ class Endpoint:
         scheme: One of :data:`SCHEMES`.
         host: Name or address without brackets; ``""`` means every address. Empty for ``unix`` and ``fd``.
         port: 0 to 65535; 0 lets the system choose. 0 for ``unix``; the descriptor's number for ``fd``.
-        path: File of a ``unix`` socket; empty for the others.
-        options: Values by key, typed as :data:`OPTIONS` says.
+        path: File of a ``unix`` socket; path of the request of ``ws`` and ``wss``, still percent-encoded, ``"/"`` if
+            none is given; empty for the others.
+        options: Values by key, typed as :data:`OPTIONS` says; a tuple where one was given several times.
     """
 
     scheme: str
@@ -120,8 +142,14 @@ class Endpoint:
             return cls(scheme, path=_parse_path(text, place), options=options)
         if scheme == "fd":
             return cls(scheme, port=_parse_number(text, "descriptor", place, 1 << 20), options=options)
+        path = ""
+        if scheme in _WEB:
+            place, _, rest = place.partition("/")
+            path = _parse_url_path(text, f"/{rest}")
+            if ":" not in place.rpartition("]")[2]:
+                place = f"{place}:{_DEFAULT_PORTS[scheme]}"
         host, port = _parse_host_port(text, place)
-        return cls(scheme, host, port, options=options)
+        return cls(scheme, host, port, path, options)
 
     def with_options(self, **options: OptionValue) -> Endpoint:
         """The same endpoint with these options set as well.
@@ -132,16 +160,38 @@ class Endpoint:
         merged = dict(self.options)
         for key, value in options.items():
             known = _known_option(str(self), self.scheme, key)
-            if type(value) is not known.kind:
+            if type(value) is not known.kind and not (known.repeats and _are_texts(value)):
                 raise EndpointError(f"option {key!r} takes {_KINDS[known.kind]}, not {value!r}")
-            _check_value(str(self), key, known, value)
-            merged[key] = value
+            for each in value if isinstance(value, tuple) else (value,):
+                _check_value(str(self), key, known, each)
+            merged[key] = value[0] if isinstance(value, tuple) and len(value) == 1 else value
         return Endpoint(self.scheme, self.host, self.port, self.path, merged)
+
+    def number(self, key: str, default: int = 0) -> int:
+        """The value of an option that is a number, or 0 or 1."""
+        value = self.options.get(key, default)
+        assert isinstance(value, int)
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """All values of an option that may be repeated; none, where it is absent."""
+        value = self.options.get(key, ())
+        return value if isinstance(value, tuple) else (str(value),)
 
     @property
     def is_datagram(self) -> bool:
         """Whether messages keep their borders here (UDP), instead of forming a stream."""
         return self.scheme == "udp"
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the connection is encrypted (tls, wss)."""
+        return self.scheme in _TLS
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether WebSocket messages are spoken here (ws, wss)."""
+        return self.scheme in _WEB
 
     @property
     def is_multicast(self) -> bool:
@@ -165,13 +215,13 @@ class Endpoint:
         if self.scheme == "fd":
             return f"fd://{self.port}"
         host = f"[{self.host}]" if ":" in self.host else self.host or "*"
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
 
     def __str__(self) -> str:
         if not self.options:
             return self.location
         values = {key: _format_value(value) for key, value in self.options.items()}
-        return f"{self.location}?{urlencode(values, safe='/', errors=_UNDECODABLE)}"
+        return f"{self.location}?{urlencode(values, doseq=True, safe='/', errors=_UNDECODABLE)}"
 
 
 _UNDECODABLE: Final = "surrogateescape"
@@ -190,8 +240,12 @@ _BOOLEANS: Final = {
 }
 
 
-def _format_value(value: OptionValue) -> str:
-    return str(int(value)) if isinstance(value, bool) else str(value)
+def _format_value(value: OptionValue) -> str | tuple[str, ...]:
+    return value if isinstance(value, tuple) else str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _are_texts(value: OptionValue) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(type(each) is str for each in value)
 
 
 def _listed(words: tuple[str, ...] | list[str]) -> str:
@@ -219,6 +273,14 @@ def _parse_path(text: str, place: str) -> str:
         path.encode(errors=_UNDECODABLE)
     except UnicodeEncodeError as exc:
         raise EndpointError(f"endpoint {text!r}: {path!r} is no path: {exc.reason}") from exc
+    return path
+
+
+def _parse_url_path(text: str, path: str) -> str:
+    if not path.isascii() or " " in path or "#" in path:
+        raise EndpointError(
+            f"endpoint {text!r}: {path!r} is no path of a URL", hint=f"percent-encoded: {quote(path, safe='/%')}"
+        )
     return path
 
 
@@ -268,8 +330,15 @@ def _check_value(text: str, key: str, option: Option, value: OptionValue) -> Non
             raise EndpointError(f"endpoint {text!r}: {key} {value} is above {_MAX_INT}")
     if value == "":
         raise EndpointError(f"endpoint {text!r}: {key} has no value")
+    if key == "proxy_header" and value not in ("v1", "v2"):
+        raise EndpointError(f"endpoint {text!r}: proxy_header is v1 or v2, not {value!r}")
     if key == "mode" and not (isinstance(value, str) and value and set(value) <= set("01234567") and len(value) <= 4):
         raise EndpointError(f"endpoint {text!r}: mode {value!r} is not octal", hint="such as mode=0600")
+    if key == "proxy":
+        try:
+            ipaddress.ip_network(str(value))
+        except ValueError as exc:
+            raise EndpointError(f"endpoint {text!r}: proxy: {exc}", hint="such as proxy=10.0.0.0/8") from exc
 
 
 def _parse_options(text: str, scheme: str, query: str) -> dict[str, OptionValue]:
@@ -278,7 +347,7 @@ def _parse_options(text: str, scheme: str, query: str) -> dict[str, OptionValue]
         return options
     for key, raw in parse_qsl(query, keep_blank_values=True, errors=_UNDECODABLE):
         option = _known_option(text, scheme, key)
-        if key in options:
+        if key in options and not option.repeats:
             raise EndpointError(f"endpoint {text!r}: option {key!r} is given twice")
         value: OptionValue = raw
         if option.kind is bool:
@@ -288,5 +357,9 @@ def _parse_options(text: str, scheme: str, query: str) -> dict[str, OptionValue]
         elif option.kind is int:
             value = _parse_number(text, key, raw, _MAX_INT)
         _check_value(text, key, option, value)
+        before = options.get(key, ())
+        if before:
+            before = before if isinstance(before, tuple) else (str(before),)
+            value = (*before, raw)
         options[key] = value
     return options

@@ -19,7 +19,8 @@
     └── ProtocolError (ConnectionError)     the peer broke the grammar
         ├── FrameTooLarge                   announced or sent more than ``max_size``
         ├── MalformedFrame                  bytes that no message can start or go on with
-        └── IncompleteFrame                 the stream ended inside a message
+        ├── IncompleteFrame                 the stream ended inside a message
+        └── HandshakeError                  it was refused, or refused us, before the first message
 
 What the peer did wrong (:class:`ProtocolError`) is apart from what we did wrong. Each class is also the
 builtin that a plain ``except`` would expect. Operations of a connection raise anyio's own exceptions
@@ -41,6 +42,7 @@ __all__ = [
     "EncodeError",
     "EndpointError",
     "FrameTooLarge",
+    "HandshakeError",
     "IncompleteFrame",
     "LoadError",
     "MalformedFrame",
@@ -160,3 +162,7 @@ class MalformedFrame(ProtocolError):
 
 class IncompleteFrame(ProtocolError):
     """The stream ended inside a message."""
+
+
+class HandshakeError(ProtocolError):
+    """A codec's opening handshake failed: no handler has heard of the connection."""

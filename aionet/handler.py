@@ -26,6 +26,7 @@ from anyio.abc import ObjectStream
 from .errors import IncompleteFrame, ProtocolError
 from .events import Address, CloseReason, ConnectionStats
 from .limits import Limits, Timeouts
+from .matching import Matcher
 
 __all__ = [
     "Codec",
@@ -49,10 +50,15 @@ class Codec(Generic[M]):
         max_size: Largest message taken from a peer, bytes. Always finite, and checked from the header where the
             grammar has one: before the message is buffered.
         fault: Set by ``feed``/``feed_eof`` when the peer broke the grammar; from then on nothing more is fed.
-        replies: Whether :meth:`data_to_send` may have something (a handshake, a pong). Codecs that leave it
-            ``False`` pay nothing for it.
+        replies: Whether the codec has a conversation of its own with the peer (a handshake, pongs, a farewell): only
+            then is it asked for the last four methods below. Codecs that leave it ``False`` pay nothing for it.
         batches: Whether messages are ``bytes`` and :meth:`encode_batch` is faster than one :meth:`encode` each. What a
             callback writes to its own connection is then encoded when its chunk is done.
+        text: Whether messages are text, for a carrier that tells text from binary.
+        is_open: Whether its handshake with the peer, if it has one, is done: ``on_connect`` comes after that. It then
+            stays true. The handshake has ``Timeouts.handshake``; if it comes to a :attr:`fault`, or is :attr:`ended`,
+            the connection closes and no handler hears of it.
+        ended: Whether the peer has said goodbye in the codec's own way: to the handler that is the end of the stream.
     """
 
     __slots__ = ()  # so that the built-in codecs, of which every idle connection has one, go without a dictionary
@@ -61,6 +67,9 @@ class Codec(Generic[M]):
     fault: ProtocolError | None = None
     replies: bool = False
     batches: bool = False
+    text: bool = False
+    is_open: bool = True
+    ended: bool = False
 
     def feed(self, data: bytes) -> list[M]:
         """Take a whole chunk as it came from the socket; return every message it completes.
@@ -103,10 +112,6 @@ class Codec(Generic[M]):
         """
         return b"".join([self.encode(message) for message in messages])
 
-    def data_to_send(self) -> bytes:
-        """What the codec itself has to send. Asked after each ``feed``, if :attr:`replies` is true."""
-        return b""
-
     def encoding_key(self) -> Hashable:
         """Codecs with equal keys encode equally, so that a group encodes a message once for all of them.
 
@@ -118,6 +123,45 @@ class Codec(Generic[M]):
     def clone(self) -> Self:
         """A fresh codec with the same settings, for the next connection. Only called on one never fed."""
         return copy.deepcopy(self)
+
+    def adopt(self, own: CodecSource[Any]) -> Codec[Any]:
+        """The codec to serve a handler by, which has ``own``: this one, unless it is a carrier that lacks an inner one.
+
+        Called once a route, before any :meth:`clone`.
+        """
+        return self
+
+    # ---- in a carrier: another codec whose messages have borders, such as WebSocket's ------------
+
+    def feed_payload(self, payload: bytes) -> list[M]:
+        """Take one whole message of a carrier. By default those of a peer, put together, are the stream to feed.
+
+        A codec whose messages need no framing there says so by overriding this and :meth:`encode_payload`: a line is
+        one without its line end, too. Faults as in :meth:`feed`.
+        """
+        return self.feed(payload)
+
+    def encode_payload(self, message: M) -> bytes:
+        """As :meth:`encode`, for one whole message of a carrier."""
+        return self.encode(message)
+
+    # ---- a conversation of its own: asked for only where ``replies`` is true ---------------------
+
+    def data_to_send(self) -> bytes:
+        """What the codec itself has to send. Asked after each ``feed``; on a codec not open, at the start, too."""
+        return b""
+
+    def farewell(self, reason: CloseReason) -> bytes:
+        """The last words: nothing will be encoded after them. The peer's goodbye, if it is to come, is waited for."""
+        return b""
+
+    def keepalive(self) -> bytes:
+        """A question that a living peer answers, asked when nothing was heard from it for ``Timeouts.keepalive``."""
+        return b""
+
+    def carry(self, data: bytes) -> bytes:
+        """Bytes that :meth:`encode` did not make, as they go over the wire: of ``write_encoded``, of a file."""
+        return data
 
 
 CodecSource = Codec[M] | Callable[[], Codec[M]]
@@ -236,7 +280,10 @@ class Connection(ObjectStream[M]):
 
     @abstractmethod
     async def send_eof(self) -> None:
-        """Send what waits, then tell the peer that no more will come. Reading goes on. TLS cannot: it closes."""
+        """Send what waits, then tell the peer that no more will come. Reading goes on.
+
+        The TLS of a client cannot: it closes.
+        """
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -329,11 +376,14 @@ class StreamHandler(Generic[M]):
         codec: How bytes become messages. ``None``: chunks of bytes as they come.
         limits: Replaces the server's limits for routes of this handler, unless the route says otherwise.
         timeouts: Likewise for deadlines.
+        match: How its clients begin, for a port that it shares: ``router.add(endpoint, Mine(), match=Mine.match)``, or
+            ``serve ENDPOINT=one,two`` on the command line. On a port of its own it plays no part.
     """
 
     codec: CodecSource[M] | None = None
     limits: Limits | None = None
     timeouts: Timeouts | None = None
+    match: Matcher | None = None
 
     def on_connect(self, conn: Connection[M]) -> None:
         """A connection is admitted, TLS included. Called once, before any message. May write, may close."""

@@ -72,11 +72,17 @@ class Timeouts:
     """
 
     handshake: float = 10.0
-    """To finish the TLS handshake. asyncio allows 60; NATS 2, thousand_island 5."""
+    """To finish the TLS handshake; and again a codec's own, such as WebSocket's. asyncio allows 60; NATS 2,
+    thousand_island 5."""
+
+    sniff: float = 5.0
+    """To send the first bytes that decide whose the connection is, on a port that several routes share, and a PROXY
+    header on one that expects it. nginx allows 30 (preread_timeout), sslh 2, haproxy what one writes (inspect-delay, in
+    its examples 5). Those bytes leave with the first segment, so 5 is a round trip and a lost segment or two."""
 
     first_message: float = 60.0
     """From connect to the first complete message: nobody holds a descriptor by saying nothing. A person who
-    types has time to think."""
+    types has time to think. A codec's handshake counts as one."""
 
     message: float = 60.0
     """From a message's first bytes to its last, whatever trickles in between (slowloris). Absolute: each
@@ -84,6 +90,10 @@ class Timeouts:
 
     idle: float = 300.0
     """Without a byte either way."""
+
+    keepalive: float = 20.0
+    """Without a byte from the peer, before a codec that can (WebSocket) asks whether it is still there; and then for it
+    to answer. Proxies and NATs forget what is silent for 30 to 60. The ``websockets`` library has 20 and 20."""
 
     send: float = 30.0
     """Without one byte of the waiting output being taken by the peer. NATS cuts at 10; 30 outlasts a
@@ -102,4 +112,5 @@ class Timeouts:
     @property
     def shortest(self) -> float:
         """The smallest of them all, seconds."""
-        return min(self.handshake, self.first_message, self.message, self.idle, self.send, self.linger)
+        values: list[float] = [getattr(self, field.name) for field in fields(self)]
+        return min(values)

@@ -20,20 +20,19 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from .core.admission import Admission, descriptor_budget
-from .core.context import StreamContext
 from .core.coroutine import CoroutineConnection
 from .core.datagram import UDPPort, listen_datagram
 from .core.deadlines import Deadlines, resolution
+from .core.guests import Guest
 from .core.listener import StreamListener
+from .core.ports import PortFactory, timeouts_of
 from .core.stream import StreamConnection
-from .core.tls import checked_context, server_context
 from .endpoint import Endpoint
 from .errors import ConfigError, ServerStateError
 from .events import Address, CloseReason, DrainFinished, Events, ListenerStarted, ServerStateChanged
-from .handler import StreamHandler
 from .limits import Limits, Timeouts
 from .observe.logging import LogObserver
-from .routing import Route, Router
+from .routing import Port, Router
 
 __all__ = ["Server", "ServerState"]
 
@@ -103,6 +102,7 @@ class Server:
         self._ports: list[UDPPort] = []
         self._addresses: list[Endpoint] = []
         self._admission: Admission | None = None
+        self._factory: PortFactory | None = None
         self._deadlines: Deadlines | None = None
         self._hurry: asyncio.Event | None = None  # set: nobody shall wait for connections any more
         self._closed: asyncio.Event | None = None
@@ -147,59 +147,72 @@ class Server:
             raise
         self._go(ServerState.SERVING)
 
-    async def _open(self) -> None:
-        routes = self.router.routes
-        if not routes:
+    async def check(self) -> None:
+        """Everything that :meth:`start` does short of binding. It raises what that would; the server is closed then.
+
+        Raises:
+            ConfigError: a route that cannot be: a certificate, a codec, no routes at all.
+            ServerStateError: it was started before.
+        """
+        self._go(ServerState.STARTING)
+        try:
+            self._prepare()
+        finally:
+            self._go(ServerState.CLOSED)
+
+    def _prepare(self) -> list[tuple[Port, StreamListener | None]]:
+        """All ports, and the listener of each that has streams, not yet bound."""
+        ports = self.router.ports
+        if not ports:
             raise ConfigError("the router has no routes", hint="router.add('tcp://127.0.0.1:7000', MyHandler())")
         loop = asyncio.get_running_loop()
+        shortest = min(timeouts_of(route, self.timeouts).shortest for route in self.router)
+        shortest = min([shortest, *(port.silence for port in ports if port.silence is not None)])
+        self._deadlines = Deadlines(loop, resolution(shortest))
+        budget = descriptor_budget(self.limits, sum(_sockets_of(port.endpoint) for port in ports))
+        self._admission = Admission(budget.connections, self.limits.max_connections_per_address)
+        self._factory = PortFactory(
+            loop, self.events, self._deadlines, self._admission, self.limits, self.timeouts, budget.backlog
+        )
+        return [(port, None if port.endpoint.is_datagram else self._factory.make_listener(port)) for port in ports]
+
+    async def _open(self) -> None:
         self._hurry, self._closed = asyncio.Event(), asyncio.Event()
         if self._log:
             LogObserver(self.events)
-        shortest = min(_timeouts_of(route, self.timeouts).shortest for route in routes)
-        self._deadlines = Deadlines(loop, resolution(shortest))
-        budget = descriptor_budget(self.limits, sum(_sockets_of(route.endpoint) for route in routes))
-        self._admission = Admission(budget.connections, self.limits.max_connections_per_address)
-        for route in routes:
-            if route.endpoint.is_datagram:
-                ports = await listen_datagram(route.endpoint, route.handler, events=self.events, route=route.name)
-                self._ports += ports
-                bound = [_datagram_address(route.endpoint, port) for port in ports]
-            else:
-                listener = self._make_listener(route, loop, budget.backlog)
-                await listener.bind()
-                self._listeners.append(listener)
-                bound = listener.addresses
+        for port, listener in self._prepare():
+            bound = await self._bind(port, listener)
             self._addresses += bound
+            names = ", ".join(route.name for route in port.routes)
             for endpoint in bound:
-                self.events.emit(ListenerStarted(endpoint.location, route.name))
+                self.events.emit(ListenerStarted(endpoint.location, names))
         for listener in self._listeners:
             await listener.start()
 
-    def _make_listener(self, route: Route, loop: asyncio.AbstractEventLoop, backlog: int) -> StreamListener:
-        assert self._deadlines is not None
-        assert self._admission is not None
-        ssl_context = None
-        if route.endpoint.scheme == "tls":
-            given = route.ssl_context
-            ssl_context = server_context(route.endpoint) if given is None else checked_context(route.endpoint, given)
-        handler = route.handler
-        limits = route.limits or (handler.limits if isinstance(handler, StreamHandler) else None)
-        context: StreamContext[Any] = StreamContext(
-            route.name,
-            handler,
-            route.codec or (handler.codec if isinstance(handler, StreamHandler) else None),
-            loop=loop,
-            events=self.events,
-            deadlines=self._deadlines,
-            limits=limits or self.limits,
-            timeouts=_timeouts_of(route, self.timeouts),
-            half_close=ssl_context is None,
-            nodelay_off=route.endpoint.options.get("nodelay") is False,
-        )
-        admission = self._admission
-        if limits is not None:
-            admission = Admission(limits.max_connections, limits.max_connections_per_address, parent=admission)
-        return StreamListener(route.endpoint, context, admission, ssl_context=ssl_context, backlog=backlog)
+    async def _bind(self, port: Port, listener: StreamListener | None) -> list[Endpoint]:
+        """Bind a port; nothing is accepted yet. Returns the addresses it is bound to."""
+        if listener is None:
+            (route,) = port.routes
+            opened = await listen_datagram(port.endpoint, route.handler, events=self.events, route=route.name)
+            self._ports += opened
+            return [_datagram_address(port.endpoint, each) for each in opened]
+        await listener.bind()
+        self._listeners.append(listener)
+        return listener.addresses
+
+    def reload_certificates(self) -> None:
+        """Read all certificates and keys of ``tls`` and ``auto`` endpoints anew. All of them, or none.
+
+        Connections that come from now on get the new ones; those that are open stay as they are. An ``ssl_context``
+        of a route's own is its owner's to keep fresh.
+
+        Raises:
+            TLSConfigError: one that cannot be read, or whose key is another's. Those in use stay in use.
+            ServerStateError: the server is not serving.
+        """
+        if self._factory is None or self._state is not ServerState.SERVING:
+            raise ServerStateError(f"a server that is {self._state.value} has no certificates in use")
+        self._factory.reload_certificates()
 
     # ---- leaving -------------------------------------------------------------------------------
 
@@ -263,9 +276,9 @@ class Server:
         else:
             await self.wait_closed()
 
-    def _connections(self) -> Iterator[StreamConnection[Any]]:
-        for listener in self._listeners:
-            yield from list(listener.context.connections)  # type: ignore[misc]
+    def _connections(self) -> Iterator[StreamConnection[Any] | Guest]:
+        for context in self._factory.contexts if self._factory is not None else ():
+            yield from list(context.connections)  # type: ignore[misc]
 
     async def _wait_gone(self, timeout: float) -> None:
         """Wait until no connection and no datagram port is left, at most ``timeout`` seconds, or until ``abort``."""
@@ -317,7 +330,8 @@ class Server:
 
     async def _last_words(self) -> None:
         """Let what was aborted call ``on_close``, and cancelled tasks end, for a bounded time."""
-        tasks = {task for listener in self._listeners for task in listener.context.tasks}
+        contexts = self._factory.contexts if self._factory is not None else []
+        tasks = {task for owner in (*contexts, *self._listeners) for task in owner.tasks}
         for task in tasks:
             task.cancel()
         for port in self._ports:
@@ -353,11 +367,6 @@ def _sockets_of(endpoint: Endpoint) -> int:
     if endpoint.is_datagram:
         return 0
     return 2 if endpoint.host and endpoint.address is None else 1
-
-
-def _timeouts_of(route: Route, default: Timeouts) -> Timeouts:
-    own = route.handler.timeouts if isinstance(route.handler, StreamHandler) else None
-    return route.timeouts or own or default
 
 
 def _datagram_address(endpoint: Endpoint, port: UDPPort) -> Endpoint:

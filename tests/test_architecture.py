@@ -251,6 +251,7 @@ def test_a_rule_lets_a_right_house_be(check: Check) -> None:
         (check_standard_library, "aionet/codecs/json.py", "import msgspec"),
         (check_public_names, "aionet/services/chat/room.py", "from ..echo import Echo\nfrom .wire import x"),
         (check_lazy_imports, "aionet/server.py", "def f():\n    import rich"),
+        (check_lazy_imports, "aionet/codecs/__init__.py", "def __getattr__(n):\n    from . import line"),
         (check_all_declared, "aionet/_version.py", "x = 1"),
         (check_lengths, "aionet/server.py", "x = 1\n" * MAX_LINES),
         (check_mirrors, "tests/test_main.py", ""),

@@ -44,7 +44,7 @@ TYPOS = [
     ("", "no scheme", "try tcp://"),
     ("127.0.0.1:7000", "no scheme", "try tcp://127.0.0.1:7000"),
     ("tpc://127.0.0.1:7000", "unknown scheme 'tpc'", "did you mean 'tcp'?"),
-    ("http://127.0.0.1:80", "unknown scheme 'http'", "known: tcp, tls, unix, udp, fd"),
+    ("http://127.0.0.1:80", "unknown scheme 'http'", "known: tcp, tls, auto, ws, wss, unix, udp, fd"),
     ("tcp://127.0.0.1", "no port", "such as 127.0.0.1:7000"),
     ("tcp://127.0.0.1:", "port '' is not a number", None),
     ("tcp://127.0.0.1:http", "port 'http' is not a number", None),
@@ -66,6 +66,8 @@ TYPOS = [
     ("udp://127.0.0.1:7000?nodelay=1", "udp has no option 'nodelay'", "known: "),
     ("tcp://127.0.0.1:7000?cert=a.pem", "tcp has no option 'cert'", None),
     ("tcp://127.0.0.1:7000?nodelay=1&nodelay=0", "option 'nodelay' is given twice", None),
+    ("tcp://127.0.0.1:7000?proxy=10.0.0.1/8", "proxy: 10.0.0.1/8 has host bits set", "such as proxy=10.0.0.0/8"),
+    ("unix:///run/a.sock?proxy=::1", "unix has no option 'proxy'", None),
     ("tcp://127.0.0.1:7000?nodelay", "nodelay is 0 or 1, not ''", None),
     ("tcp://127.0.0.1:7000?nodelay=maybe", "nodelay is 0 or 1, not 'maybe'", None),
     ("tcp://127.0.0.1:7000?rcvbuf=64k", "rcvbuf '64k' is not a number", None),
@@ -110,6 +112,13 @@ PATHS = st.binary(min_size=1).filter(lambda name: b"\0" not in name).map(os.fsde
 def _values(scheme: str) -> st.SearchStrategy[dict[str, OptionValue]]:
     kinds: dict[type, st.SearchStrategy[Any]] = {bool: st.booleans(), int: st.integers(1, (1 << 31) - 1), str: PATHS}
     here = {key: kinds[option.kind] for key, option in OPTIONS.items() if scheme in option.schemes and key != "mode"}
+    if "proxy_header" in here:
+        here["proxy_header"] = st.sampled_from(["v1", "v2"])
+    if "proxy" in here:
+        here["proxy"] = (st.ip_addresses(v=4) | st.ip_addresses(v=6)).map(str)
+    for key in here:
+        if OPTIONS[key].repeats:
+            here[key] |= st.lists(here[key], min_size=2, max_size=3).map(tuple)
     return st.fixed_dictionaries({}, optional=here)
 
 
@@ -124,7 +133,8 @@ def test_an_endpoint_is_its_own_text(data: st.DataObject) -> None:
             bare = Endpoint(scheme, port=data.draw(st.integers(0, 1 << 20)))
         case _:
             host = data.draw(st.sampled_from(["", "localhost", "a.example.com"]) | st.ip_addresses().map(str))
-            bare = Endpoint(scheme, host, data.draw(st.integers(0, 65535)))
+            path = data.draw(st.sampled_from(["/", "/chat", "/a%20b/c"])) if scheme in ("ws", "wss") else ""
+            bare = Endpoint(scheme, host, data.draw(st.integers(0, 65535)), path)
     endpoint = bare.with_options(**options)
     assert endpoint.options == options
     assert Endpoint.parse(str(endpoint)) == endpoint
@@ -142,6 +152,9 @@ def test_with_options_checks_as_parsing_does() -> None:
         ({"rcvbuf": 0}, "rcvbuf must be at least 1"),
         ({"rcvbuf": 1 << 31}, "rcvbuf 2147483648 is above 2147483647"),
         ({"cert": "a.pem"}, "tcp has no option 'cert'"),
+        ({"proxy": ("::1", 1)}, "option 'proxy' takes text, not ('::1', 1)"),
+        ({"proxy": ()}, "option 'proxy' takes text, not ()"),
+        ({"nodelay": ("1", "0")}, "option 'nodelay' takes 0 or 1"),
     ]:
         with pytest.raises(EndpointError) as caught:
             endpoint.with_options(**option)  # type: ignore[arg-type]
@@ -169,3 +182,13 @@ def test_every_option_says_what_it_means() -> None:
     for option in OPTIONS.values():
         assert option.meaning
         assert option.schemes <= set(SCHEMES)
+
+
+def test_options_that_repeat() -> None:
+    endpoint = Endpoint.parse("auto://*:0?cert=a.pem&key=a.key&cert=b.pem&key=b.key&proxy=::1")
+    assert endpoint.texts("cert") == ("a.pem", "b.pem")
+    assert endpoint.texts("proxy") == ("::1",)
+    assert endpoint.texts("client_ca") == ()
+    assert str(endpoint) == "auto://*:0?cert=a.pem&cert=b.pem&key=a.key&key=b.key&proxy=%3A%3A1"
+    assert endpoint.with_options(cert=("c.pem",)).options["cert"] == "c.pem"
+    assert endpoint.number("backlog", 7) == 7

@@ -58,7 +58,7 @@ def test_a_connect_timeout_is_both_a_connect_error_and_a_timeout() -> None:
 
 
 def test_faults_of_the_peer_are_apart_from_ours() -> None:
-    peers = {errors.FrameTooLarge, errors.MalformedFrame, errors.IncompleteFrame}
+    peers = {errors.FrameTooLarge, errors.MalformedFrame, errors.IncompleteFrame, errors.HandshakeError}
     for name in errors.__all__:
         kind = getattr(errors, name)
         assert issubclass(kind, errors.ProtocolError) == (kind in peers or kind is errors.ProtocolError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from ..core.loop import loop_name
 from ..endpoint import Endpoint
 from ..events import DrainFinished, Event, ServerStateChanged
 from ..observe.logging import printable
-from ..routing import Route
+from ..routing import Port, Route
 from ..server import Server, ServerState
 
 __all__ = ["Listening", "Talk", "facts", "how_to_try", "is_local", "lines", "list_bound"]
@@ -52,7 +52,8 @@ class Talk:
         self._server = server
         server.events.subscribe(self._changed, ServerStateChanged, DrainFinished)
         loop = loop_name(asyncio.get_running_loop())
-        bound = list_bound(server.router.routes, self._services, server.addresses)
+        services = dict(zip(server.router.routes, self._services, strict=True))
+        bound = list_bound(server.router.ports, services, server.addresses)
         if self._as_json:
             click.echo(json.dumps(facts(bound, loop)))
             return
@@ -76,20 +77,21 @@ def _say(line: str) -> None:
 
 
 def list_bound(
-    routes: Sequence[Route], services: Sequence[str | None], addresses: Sequence[Endpoint]
+    ports: Sequence[Port], services: Mapping[Route, str | None], addresses: Sequence[Endpoint]
 ) -> list[Listening]:
-    """Which route each bound address belongs to.
+    """Which routes each bound address belongs to: each is listed with all routes of its port.
 
-    Addresses come in the order of the routes. One whose host is an IP address is bound once; a name, or every
-    address, maybe several times: to it belong the next addresses that could, as long as each later route keeps one.
+    Addresses come in the order of the ports. One whose host is an IP address is bound once; a name, or every
+    address, maybe several times: to it belong the next addresses that could, as long as each later port keeps one.
     """
     bound = []
     rest = list(addresses)
-    for index, (route, service) in enumerate(zip(routes, services, strict=True)):
-        later = len(routes) - index - 1
+    for index, port in enumerate(ports):
+        later = len(ports) - index - 1
         while rest:
-            bound.append(Listening(service or route.name, service, rest.pop(0)))
-            if len(rest) <= later or route.endpoint.address is not None or not _could_be(route.endpoint, rest[0]):
+            address = rest.pop(0)
+            bound += [Listening(services[route] or route.name, services[route], address) for route in port.routes]
+            if len(rest) <= later or port.endpoint.address is not None or not _could_be(port.endpoint, rest[0]):
                 break
     return bound
 
@@ -146,7 +148,7 @@ def how_to_try(service: str | None, endpoint: Endpoint) -> str:
     """A command that shows the service at work, for a shell on the same machine."""
     url = _reachable(endpoint)
     netcat = f"nc -U {endpoint.path}" if endpoint.scheme == "unix" else f"nc {_host(endpoint)} {endpoint.port}"
-    plain = endpoint.scheme in ("tcp", "unix")
+    plain = endpoint.scheme in ("tcp", "unix", "auto")
     if service == "echo" and plain:
         return f"printf 'hi\\n' | {netcat.replace('nc', 'nc -N', 1)}"
     if service == "datagram":
@@ -168,4 +170,5 @@ def _host(endpoint: Endpoint) -> str:
 def _reachable(endpoint: Endpoint) -> str:
     if endpoint.scheme in ("unix", "fd"):
         return endpoint.location
-    return Endpoint(endpoint.scheme, _host(endpoint), endpoint.port).location
+    scheme = "tcp" if endpoint.scheme == "auto" else endpoint.scheme  # plain is served there as well
+    return Endpoint(scheme, _host(endpoint), endpoint.port).location

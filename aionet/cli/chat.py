@@ -17,6 +17,7 @@ Examples:
   python -m aionet chat
   python -m aionet chat --name ada
   python -m aionet chat --name ada 'tls://chat.example.com:9999?ca=ca.pem'
+  python -m aionet chat --name ada wss://chat.example.com/chat
 \b
 Exit codes: 0 we left, 1 the server ended it, 3 not reached, 4 bad endpoint."""
 )

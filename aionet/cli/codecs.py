@@ -5,16 +5,17 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import click
 
+from .. import codecs
 from ..codecs import JsonCodec, LengthPrefixCodec, LineCodec, NetstringCodec, RawCodec, VarintCodec
 from ..errors import AionetError
 from ..handler import Codec
 
-__all__ = ["GRAMMAR", "NamedCodec", "parse_codec", "read_codec"]
+__all__ = ["GRAMMAR", "NamedCodec", "over_websocket", "parse_codec", "read_codec"]
 
 GRAMMAR: Final = "raw, line[:crlf], length[:1|2|4|8][:little], varint, netstring, json[:CODEC]"
 
@@ -48,6 +49,15 @@ def parse_codec(spec: str) -> NamedCodec:
     if isinstance(codec, RawCodec):
         return NamedCodec(codec, False, bytes, bytes)
     return NamedCodec(codec, True, bytes, lambda message: bytes(message) + b"\n")
+
+
+def over_websocket(named: NamedCodec, *, text: bool) -> NamedCodec:
+    """The codec in WebSocket messages, each of which is a line here; chunks leave as ``text``, if they are UTF-8."""
+    if named.framed:
+        return replace(named, codec=codecs.WebSocketCodec(named.codec))
+    return NamedCodec(
+        codecs.WebSocketCodec(named.codec, text=text), True, bytes, lambda message: bytes(message) + b"\n"
+    )
 
 
 def _parse(spec: str, words: list[str]) -> Codec[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ..client.certificate import CertificateFacts
+from ..core.certificate import CertificateFacts
 from ..core.socket_facts import SocketFacts
 from ..core.tcp_info import TCP_STATES
 from ..events import Address

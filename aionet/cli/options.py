@@ -81,10 +81,10 @@ def timeout_option(default: float) -> Callable[[F], F]:
 def tls_options(command: F) -> F:
     """``--ca``, ``--cert``, ``--key`` and ``--insecure``, for :func:`parse_endpoint`."""
     for option in (
-        click.option("--insecure", is_flag=True, help="tls: do not check the server's certificate."),
-        click.option("--key", metavar="FILE", help="tls: PEM file of its key.  [default: in --cert]"),
-        click.option("--cert", metavar="FILE", help="tls: PEM file of the certificate to show."),
-        click.option("--ca", metavar="FILE", help="tls: PEM file of the CAs to trust.  [default: the system's]"),
+        click.option("--insecure", is_flag=True, help="tls, wss: do not check the server's certificate."),
+        click.option("--key", metavar="FILE", help="tls, wss: PEM file of its key.  [default: in --cert]"),
+        click.option("--cert", metavar="FILE", help="tls, wss: PEM file of the certificate to show."),
+        click.option("--ca", metavar="FILE", help="tls, wss: PEM file of the CAs to trust.  [default: the system's]"),
     ):
         command = option(command)
     return command

@@ -19,6 +19,7 @@ __all__ = ["COMMANDS", "main", "open_standard_streams", "root"]
 
 COMMANDS: Final = {
     "serve": "Serve handlers, yours or the built-in ones, until stopped.",
+    "check": "Show what serve would do: which first bytes reach what; nothing is bound.",
     "send": "Send text or stdin to an endpoint and print what comes back; or listen.",
     "http": "Fetch a URL and show how long each phase took.",
     "sockinfo": "Connect and show the socket's options, TCP_INFO and TLS.",

@@ -15,7 +15,7 @@ from ..core.loop import run
 from ..endpoint import Endpoint
 from ..handler import Connection
 from . import stdin
-from .codecs import GRAMMAR, NamedCodec, read_codec
+from .codecs import GRAMMAR, NamedCodec, over_websocket, read_codec
 from .exchange import Patience, StreamExchange, Write, exchange_datagrams
 from .failures import CommandError
 from .hexdump import Dump, parse_hex
@@ -92,6 +92,7 @@ Examples:
   python -m aionet send --codec json:length:4 tcp://127.0.0.1:7000 '{"op": "ping"}'
   python -m aionet send udp://127.0.0.1:8080 hello --repeat 3
   python -m aionet send --ca ca.pem --wait 0 tls://localhost:7443 hello
+  python -m aionet send 'wss://chat.example.com/chat?ca=ca.pem' ada
   python -m aionet send --hex tcp://127.0.0.1:7000 '00 05 68656c6c6f'
   python -m aionet send unix:///run/app.sock < request.bin
   python -m aionet send --listen tcp://127.0.0.1:7000 > received
@@ -138,7 +139,8 @@ def send(
     With a codec, TEXT or each line of stdin is one message, and each reply is printed as a line. At the end of the
     input the sending side is closed (not with tls, which cannot), and replies are awaited until the peer closes or
     is silent: --timeout for the first, --wait for more. Over udp, TEXT or each line is one datagram, and as many
-    replies are awaited; to lines they are printed as lines.
+    replies are awaited; to lines they are printed as lines. Over ws and wss, TEXT or each line is one message, and
+    each reply a line.
 
     With --listen a peer is waited for (no longer than --timeout, if that is given); it gets the input and is
     listened to until it closes or, once it has the input, is silent for --wait, if that is given. Over udp the first
@@ -154,6 +156,8 @@ def send(
     place = parse_endpoint(endpoint, ca, cert, key, insecure)
     if place.is_datagram and codec.framed:
         raise click.UsageError("--codec is for streams; a datagram is a message already")
+    if place.is_websocket:
+        codec = over_websocket(codec, text=not hexadecimal)
     output = Output()
     source = Input(text, codec, hexadecimal, repeat)
     show, write = _shown(source, place, output)
@@ -199,7 +203,7 @@ async def _exchange(
             await exchange_datagrams(port, source.datagrams(), patience, write)
         return
     async with connect(endpoint, codec=source.codec.codec, timeout=timeout) as conn:
-        half_close = endpoint.scheme != "tls"
+        half_close = not endpoint.is_tls
         exchange = StreamExchange(conn, show, patience, write, half_close=half_close, input_waits=source.waits)
         await exchange.run(source.messages())
 

@@ -11,7 +11,7 @@ from ..observe.logging import LEVELS, setup_logging
 from ..running import serve as serve_router
 from .banner import Talk
 from .options import debug_option, json_option
-from .targets import SERVICES, ServiceOptions, build_plan
+from .targets import SERVICES, ServiceOptions, build_plan, target_options
 
 __all__ = ["serve"]
 
@@ -23,6 +23,7 @@ Examples:
   python -m aionet serve tcp://127.0.0.1:7000=echo udp://127.0.0.1:7000=datagram
   python -m aionet serve files --directory ~/Public
   python -m aionet serve 'tls://0.0.0.0:7443?cert=server.pem&key=server.key=chat'
+  python -m aionet serve tcp://127.0.0.1:4000=echo,chat,files
   python -m aionet serve unix:///run/app.sock=myapp:handler
   python -m aionet serve examples.kv:router
 \b
@@ -34,8 +35,7 @@ Services:
 Exit codes: 0 stopped by SIGINT or SIGTERM, 2 usage, 3 could not start (port taken, certificate,
 import), 4 bad configuration, 5 the drain deadline was hit.""",
 )
-@click.argument("targets", nargs=-1, metavar="[TARGET]...")
-@click.option("--host", default="127.0.0.1", show_default=True, help="For services without an endpoint of their own.")
+@target_options
 @click.option(
     "--loop",
     type=click.Choice(["auto", "uvloop", "asyncio"]),
@@ -59,10 +59,6 @@ import), 4 bad configuration, 5 the drain deadline was hit.""",
     metavar="N",
     help="Open at once; above it new ones wait in the kernel's queue.",
 )
-@click.option("--directory", metavar="DIR", help="What files offers.  [default: shared_files, made if absent]")
-@click.option("--prefix", metavar="TEXT", help="What echo puts before each chunk.")
-@click.option("--ack", metavar="TEXT", help="What datagram answers, instead of the datagram.")
-@click.option("--app-dir", default=".", metavar="DIR", help="Where MODULE is looked for first.  [default: here]")
 @click.option(
     "--log-level", type=click.Choice(LEVELS), default="warning", show_default=True, help="debug: each connection too."
 )
@@ -88,6 +84,7 @@ def serve(
       ENDPOINT=SERVICE          a built-in service, where you say
       SERVICE                   the same, at its default endpoint
       ENDPOINT=MODULE:HANDLER   your own handler
+      ENDPOINT=ONE,TWO...       several on one port, told apart by how their clients begin
       MODULE:ROUTER             your own router, or a function that makes it; no other target beside it
     Without any: all four services.
     """

@@ -1,4 +1,7 @@
-"""What ``serve`` is asked for, as a router: ``ENDPOINT=SERVICE``, a service's own name, or ``MODULE:ROUTER``."""
+"""What ``serve`` is asked for, as a router: ``ENDPOINT=SERVICE[,SERVICE]...``, a service's own name, ``MODULE:ROUTER``.
+
+Services that share an endpoint are told apart by how their clients begin: each but one has a ``match``.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,40 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from ..endpoint import Endpoint
 from ..errors import ConfigError, EndpointError, RouteError
+from ..handler import StreamHandler
 from ..routing import Router
 from .loading import load_handler, load_router
 from .options import encode_text
 
-__all__ = ["SERVICES", "Plan", "ServiceOptions", "build_plan", "default_endpoint"]
+__all__ = ["SERVICES", "Plan", "ServiceOptions", "build_plan", "default_endpoint", "target_options"]
 
 DEFAULT_DIRECTORY: Final = "shared_files"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def target_options(command: F) -> F:
+    """The targets, and the options that say what they are, for commands that take what ``serve`` takes."""
+    for option in (
+        click.option(
+            "--app-dir", default=".", metavar="DIR", help="Where MODULE is looked for first.  [default: here]"
+        ),
+        click.option("--ack", metavar="TEXT", help="What datagram answers, instead of the datagram."),
+        click.option("--prefix", metavar="TEXT", help="What echo puts before each chunk."),
+        click.option("--directory", metavar="DIR", help="What files offers.  [default: shared_files, made if absent]"),
+        click.option(
+            "--host", default="127.0.0.1", show_default=True, help="For services without an endpoint of their own."
+        ),
+        click.argument("targets", nargs=-1, metavar="[TARGET]..."),
+    ):
+        command = option(command)
+    return command
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +54,13 @@ class ServiceOptions:
         directory: Which ``files`` offers; default: ``shared_files``, made if absent.
         prefix: Put by ``echo`` before each chunk.
         ack: What ``datagram`` answers, instead of the datagram itself.
+        make_directory: Whether the default directory may be made; if not, this one stands in for it.
     """
 
     directory: str | None = None
     prefix: str | None = None
     ack: str | None = None
+    make_directory: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +102,7 @@ def _make_chat(options: ServiceOptions) -> object:
 def _make_files(options: ServiceOptions) -> object:
     from ..services.files.handler import Files
 
-    return Files(_directory(options.directory))
+    return Files(_directory(options.directory, make=options.make_directory))
 
 
 SERVICES: Final = {
@@ -112,15 +138,21 @@ def build_plan(targets: Sequence[str], host: str, options: ServiceOptions, app_d
         if not router.routes:
             raise RouteError(f"{own[0]} has no routes", hint="router.add('tcp://127.0.0.1:7000', handler)")
         return Plan(router, (None,) * len(router.routes))
-    pairs = [_read(target, host) for target in targets or SERVICES]
-    _refuse_unused(options, [what for _, what in pairs])
+    asked = [_read(target, host) for target in targets or SERVICES]
+    served = [what for _, names in asked for what in names]
+    _refuse_unused(options, served)
     router = Router()
-    for endpoint, what in pairs:
-        if what in SERVICES:
-            router.add(endpoint, SERVICES[what].make(options), name=_free_name(router, what))
-        else:
-            router.add(endpoint, load_handler(what, app_dir))
-    return Plan(router, tuple(what if what in SERVICES else None for _, what in pairs))
+    for endpoint, names in asked:
+        for what in names:
+            _add(router, endpoint, what, options, app_dir, shared=len(names) > 1)
+    return Plan(router, tuple(what if what in SERVICES else None for what in served))
+
+
+def _add(router: Router, endpoint: Endpoint, what: str, options: ServiceOptions, app_dir: str, *, shared: bool) -> None:
+    service = SERVICES.get(what)
+    handler = load_handler(what, app_dir) if service is None else service.make(options)
+    match = handler.match if shared and isinstance(handler, StreamHandler) else None
+    router.add(endpoint, handler, match=match, name=None if service is None else _free_name(router, what))
 
 
 def _is_module(target: str) -> bool:
@@ -137,24 +169,29 @@ def _refuse_bare_address(target: str) -> None:
         )
 
 
-def _read(target: str, host: str) -> tuple[Endpoint, str]:
+def _read(target: str, host: str) -> tuple[Endpoint, list[str]]:
     if target in SERVICES:
-        return default_endpoint(target, host), target
-    place, equals, what = target.rpartition("=")
+        return default_endpoint(target, host), [target]
+    place, equals, names = target.rpartition("=")
     if not equals:
         if "://" in target:
             raise EndpointError(f"{target!r} does not say what to serve there", hint=f"try {target}=echo; {_known()}")
         raise _unknown_service(target)
     endpoint = Endpoint.parse(place)
+    for what in names.split(","):
+        _check_served(target, endpoint, what)
+    return endpoint, names.split(",")
+
+
+def _check_served(target: str, endpoint: Endpoint, what: str) -> None:
     if ":" not in what and what not in SERVICES:
         raise _unknown_service(what)
     if what in SERVICES and endpoint.is_datagram is not (SERVICES[what].scheme == "udp"):
-        other = "udp" if SERVICES[what].scheme == "udp" else "tcp, tls or unix"
+        other = "udp" if SERVICES[what].scheme == "udp" else "tcp, tls, ws, wss or unix"
         raise RouteError(
             f"{target!r}: {what} is served over {other}, not over {endpoint.scheme}",
             hint=f"{'datagram is the echo' if endpoint.is_datagram else 'echo is the one'} for {endpoint.scheme}",
         )
-    return endpoint, what
 
 
 def _free_name(router: Router, service: str) -> str:
@@ -178,9 +215,11 @@ def _refuse_unused(options: ServiceOptions, served: Sequence[str]) -> None:
             raise click.UsageError(f"--{option} is for the service {service!r}, which is not served here")
 
 
-def _directory(given: str | None) -> str:
+def _directory(given: str | None, *, make: bool) -> str:
     """The directory to offer; only the default one is made."""
     if given is None and not os.path.lexists(DEFAULT_DIRECTORY):
+        if not make:
+            return os.curdir
         os.mkdir(DEFAULT_DIRECTORY)
     directory = DEFAULT_DIRECTORY if given is None else given
     if not os.path.isdir(directory):

@@ -31,6 +31,7 @@ def connect(
     timeouts: Timeouts = ...,
     ssl_context: Any = None,
     timings: ConnectTimings | None = None,
+    proxy_header: bytes = ...,
 ) -> Opening[Connection[bytes]]: ...
 @overload
 def connect(
@@ -42,6 +43,7 @@ def connect(
     timeouts: Timeouts = ...,
     ssl_context: Any = None,
     timings: ConnectTimings | None = None,
+    proxy_header: bytes = ...,
 ) -> Opening[Connection[M]]: ...
 def connect(
     endpoint: str | Endpoint,
@@ -52,25 +54,29 @@ def connect(
     timeouts: Timeouts = CLIENT_TIMEOUTS,
     ssl_context: Any = None,
     timings: ConnectTimings | None = None,
+    proxy_header: bytes = b"",
 ) -> Opening[Connection[Any]]:
     """Connect: ``async with connect("tcp://127.0.0.1:7000", codec=LineCodec()) as conn``, or ``await`` it.
 
     Of a name with several addresses, all are tried (Happy Eyeballs, RFC 8305). With ``tls://`` the certificate and
-    the name are verified unless the endpoint says ``verify=0``.
+    the name are verified unless the endpoint says ``verify=0``. With ``ws://`` and ``wss://`` the codec's messages are
+    carried by WebSocket (:class:`~aionet.WebSocketCodec`).
 
     Args:
-        endpoint: ``tcp://``, ``tls://`` or ``unix://``.
-        codec: As on a server; left out, messages are chunks of bytes as they come.
-        timeout: Seconds for everything up to the connection: look-up, connect, TLS.
+        endpoint: ``tcp://``, ``tls://``, ``ws://``, ``wss://`` or ``unix://``.
+        codec: As on a server; left out, messages are chunks of bytes as they come (WebSocket's: its messages).
+        timeout: Seconds for everything up to the connection: look-up, connect, TLS, the codec's handshake.
         limits: Water marks of this connection.
         timeouts: Its deadlines; by default none for what is received.
         ssl_context: An ``ssl.SSLContext`` instead of one made from the endpoint's options.
         timings: Told when each phase was done; of an attempt that failed, how far it came.
+        proxy_header: What a proxy sends first, to say for whom it speaks:
+            :func:`aionet.codecs.proxy_header.format_v2`. Of this connection itself: ``?proxy_header=v2``.
 
     Raises:
         EndpointError: the endpoint does not parse, or cannot be connected to.
         TLSConfigError: a certificate or CA file named in it.
-        ConnectError: it could not be reached, or TLS was refused.
+        ConnectError: it could not be reached, or TLS, or the codec's handshake, was refused.
         ConnectTimeout: not within ``timeout``.
     """
     where = Endpoint.parse(endpoint)
@@ -79,7 +85,13 @@ def connect(
         try:
             async with asyncio.timeout(timeout):
                 return await open_stream(
-                    where, codec, limits=limits, timeouts=timeouts, ssl_context=ssl_context, timings=timings
+                    where,
+                    codec,
+                    limits=limits,
+                    timeouts=timeouts,
+                    ssl_context=ssl_context,
+                    timings=timings,
+                    proxy_header=proxy_header,
                 )
         except ConnectTimeout:  # of the TLS handshake alone
             raise

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import h11
 
+from ..core.certificate import CertificateFacts
 from ..core.connecting import ConnectTimings
 from ..core.socket_facts import SocketFacts, read_socket_facts
 from ..core.tls import certificate_hint, client_context
@@ -22,7 +23,6 @@ from ..endpoint import Endpoint
 from ..errors import ConfigError, ConnectError, ConnectTimeout, EndpointError, FrameTooLarge, ProtocolError
 from ..handler import Connection, TLSFacts
 from ..limits import MIB
-from .certificate import CertificateFacts
 from .connecting import connect
 from .exchange import Exchange, FetchError, FetchTimeout
 from .sockinfo import certificate_of

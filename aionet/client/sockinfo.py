@@ -6,11 +6,11 @@ import encodings.idna  # noqa: F401 - the first look-up would load it, and its t
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ..core.certificate import CertificateFacts, parse_certificate
 from ..core.connecting import ConnectTimings
 from ..core.socket_facts import PeerCredentials, SocketFacts, SocketOption, read_socket_facts
 from ..endpoint import Endpoint
 from ..handler import Connection, TLSFacts
-from .certificate import CertificateFacts, parse_certificate
 from .connecting import connect
 from .datagram import open_datagram
 

@@ -11,6 +11,7 @@ import msgspec
 
 from ..errors import ConfigError, EncodeError, MalformedFrame, ProtocolError
 from ..handler import Codec
+from ._common import announced_too_large, refused_too_large
 from .line import LineCodec
 
 __all__ = ["JsonCodec"]
@@ -18,6 +19,7 @@ __all__ = ["JsonCodec"]
 M = TypeVar("M")
 
 _encode = msgspec.json.Encoder().encode
+_UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 _SHOWN = 160  # characters of msgspec's reason, which may repeat the peer's text; it ends with the path in the message
 
 
@@ -38,6 +40,8 @@ class JsonCodec(Codec[M]):
         ConfigError: ``inner`` is no codec, or msgspec does not support ``type``.
     """
 
+    text = True
+
     __slots__ = ("_decoder", "_type", "fault", "inner", "max_size", "replies")
 
     @overload
@@ -51,6 +55,9 @@ class JsonCodec(Codec[M]):
             inner = LineCodec()
         elif not isinstance(inner, Codec):
             raise ConfigError(f"inner must be a codec, such as LineCodec(), not {inner!r}")
+        elif not inner.is_open:
+            name = class_of(inner).__name__
+            raise ConfigError(f"{inner!r} carries other codecs, not the other way round", hint=f"{name}(JsonCodec())")
         try:
             decoder = msgspec.json.Decoder(type)
         except (TypeError, ValueError) as error:
@@ -86,9 +93,29 @@ class JsonCodec(Codec[M]):
         """
         try:
             data = _encode(message)
-        except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-            raise EncodeError(f"{class_of(message).__name__} value cannot be written as JSON: {error}") from error
+        except _UNWRITABLE as error:
+            raise _unwritable(message, error) from error
         return self.inner.encode(data)
+
+    def feed_payload(self, payload: bytes) -> list[M]:
+        """The value that the payload is; the inner codec's framing is not needed, its limit holds."""
+        if len(payload) > self.max_size:
+            self.fault = announced_too_large(len(payload), self.max_size)
+        return [] if self.fault is not None else self._decode([payload])
+
+    def encode_payload(self, message: M) -> bytes:
+        """The value as compact JSON.
+
+        Raises:
+            EncodeError: msgspec cannot write the value as JSON, or it has more than ``max_size`` bytes.
+        """
+        try:
+            data = _encode(message)
+        except _UNWRITABLE as error:
+            raise _unwritable(message, error) from error
+        if len(data) > self.max_size:
+            raise refused_too_large(len(data), self.max_size)
+        return data
 
     def data_to_send(self) -> bytes:
         """What the inner codec has to send."""
@@ -126,6 +153,10 @@ class JsonCodec(Codec[M]):
         else:
             self.fault = self.inner.fault
         return messages
+
+
+def _unwritable(message: object, error: Exception) -> EncodeError:
+    return EncodeError(f"{class_of(message).__name__} value cannot be written as JSON: {error}")
 
 
 def _reason(error: Exception, wanted: Any) -> str:

@@ -34,6 +34,7 @@ class LineCodec(Codec[bytes]):
     """
 
     batches = True
+    text = True
 
     __slots__ = ("_pending", "delimiter", "eof_ends_line", "fault", "keep_cr", "max_size")
 
@@ -117,6 +118,18 @@ class LineCodec(Codec[bytes]):
         if len(delimiter) > 1 or delimiter[0] in joined or len(joined) > self.max_size or not messages:
             return super().encode_batch(messages)
         return delimiter.join(messages) + delimiter
+
+    def feed_payload(self, payload: bytes) -> list[bytes]:
+        """The lines in it. Its end ends the last one, with a delimiter or without."""
+        return self.feed(payload if payload.endswith(self.delimiter) else payload + self.delimiter)
+
+    def encode_payload(self, message: bytes) -> bytes:
+        """The message without a delimiter.
+
+        Raises:
+            EncodeError: as :meth:`encode`.
+        """
+        return self.encode(message)[: -len(self.delimiter)]
 
     def encoding_key(self) -> Hashable:
         """Codecs of this class with the same delimiter and limit encode equally."""

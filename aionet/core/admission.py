@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-__all__ = ["Admission", "DescriptorBudget", "Waiting", "address_key", "descriptor_budget"]
+__all__ = ["TOO_MANY", "Admission", "DescriptorBudget", "Waiting", "address_key", "descriptor_budget"]
+
+TOO_MANY: Final = "its address has too many connections already"
+"""Why a connection is refused whose address is :meth:`Admission.crowded`."""
 
 MAX_BACKLOG: Final = 4096
 _LOOPBACK: Final = ("127.", "::ffff:127.")  # and ::1, which begins other addresses as well
@@ -64,20 +68,29 @@ class Admission:
     def add(self, key: Hashable) -> None:
         """Admit one."""
         self.count += 1
-        if key is not None:
-            self._addresses[key] = self._addresses.get(key, 0) + 1
+        self._count(key, 1)
         if self._parent is not None:
             self._parent.add(key)
+
+    def move(self, old: Hashable, new: Hashable) -> None:
+        """One that was admitted turns out to be of another address. Whether that has room for it: :meth:`crowded`."""
+        self._count(old, -1)
+        self._count(new, 1)
+        if self._parent is not None:
+            self._parent.move(old, new)
+
+    def _count(self, key: Hashable, change: int) -> None:
+        if key is not None:
+            count = self._addresses.get(key, 0) + change
+            if count:
+                self._addresses[key] = count
+            else:
+                del self._addresses[key]
 
     def remove(self, key: Hashable) -> None:
         """One is gone; whoever waits for room may go on."""
         self.count -= 1
-        if key is not None:
-            left = self._addresses[key] - 1
-            if left:
-                self._addresses[key] = left
-            else:
-                del self._addresses[key]
+        self._count(key, -1)
         if self._parent is not None:
             self._parent.remove(key)
         if not self.count and self.on_empty is not None:
@@ -96,9 +109,18 @@ class Admission:
 
 
 def address_key(peer: Address) -> Hashable:
-    """What one address is counted by; ``None`` for those that are not: loopback, Unix sockets."""
+    """What one address is counted by; ``None`` for those that are not: loopback, Unix sockets.
+
+    IPv6 is counted by /64, the least that one customer is given (RFC 6177), and so the least that one can call from.
+    """
     host = str(peer[0]) if isinstance(peer, tuple) and peer else None
-    return None if host is None or host == "::1" or host.startswith(_LOOPBACK) else host
+    if host is None or host == "::1" or host.startswith(_LOOPBACK):
+        return None
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host.partition("%")[0])
+    mapped = address.ipv4_mapped
+    return str(mapped) if mapped is not None else address.packed[:8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import Any, Final
 
+import anyio
+
+from .. import codecs
+from ..codecs.proxy_header import format_v1, format_v2
 from ..endpoint import Endpoint
 from ..errors import ConnectError, ConnectTimeout, EndpointError
 from ..events import Events
@@ -21,11 +25,11 @@ from ..limits import Limits, Timeouts
 from .connections import connection_factory
 from .context import StreamContext
 from .deadlines import Deadlines
-from .listener import TLS_SHUTDOWN
 from .loop import shared
 from .sockets import SocketAddress, apply_options, reason_of, resolve
 from .stream import StreamConnection
 from .tls import certificate_hint, checked_context, client_context
+from .tls_transport import TLS_SHUTDOWN
 
 __all__ = ["ConnectTimings", "open_stream"]
 
@@ -62,8 +66,12 @@ async def open_stream(
     timeouts: Timeouts,
     ssl_context: ssl.SSLContext | None,
     timings: ConnectTimings | None = None,
+    proxy_header: bytes = b"",
 ) -> StreamConnection[Any]:
-    """Connect to a ``tcp``, ``tls`` or ``unix`` endpoint; ``timings`` is told when each phase was done.
+    """Connect to an endpoint of any stream but ``fd``; ``timings`` is told when each phase was done.
+
+    Args:
+        proxy_header: Sent first; instead of the one that the endpoint's option asks for.
 
     Raises:
         EndpointError: nothing that can be connected to.
@@ -73,6 +81,8 @@ async def open_stream(
     """
     loop = asyncio.get_running_loop()
     tls = _tls_options(endpoint, ssl_context, timeouts)
+    if endpoint.is_websocket:
+        codec = codecs.WebSocketCodec.connecting(endpoint, codec or codecs.RawCodec)
     context: StreamContext[Any] = StreamContext(
         endpoint.location,
         None,
@@ -85,10 +95,17 @@ async def open_stream(
         half_close=not tls,
         nodelay_off=endpoint.options.get("nodelay") is False,
     )
+    sample = context.make_codec()
+    if not sample.is_open and not sample.data_to_send():
+        raise EndpointError(
+            f"cannot connect to {endpoint.location}: {sample!r} is the side of a server",
+            hint="connect to a ws:// or wss:// endpoint",
+        )
     if timings is not None:
         timings.started = time.perf_counter()
     try:
         sock = await _connected_socket(endpoint, timings)
+        await _send_proxy_header(sock, endpoint, proxy_header)
     except (OSError, UnicodeError) as exc:
         raise ConnectError(f"cannot reach {endpoint.location}: {reason_of(exc)}", hint=_hint(exc)) from exc
     factory: Any = connection_factory(context)
@@ -98,7 +115,19 @@ async def open_stream(
         raise _tls_failure(endpoint, exc, timeouts) from exc
     if timings is not None and tls:
         timings.secured = time.perf_counter()
+    await _handshake(endpoint, conn)
     return conn
+
+
+async def _handshake(endpoint: Endpoint, conn: StreamConnection[Any]) -> None:
+    """Wait for that of the codec, if it has one."""
+    try:
+        await conn.wait_open()
+    except anyio.BrokenResourceError as exc:
+        raise ConnectError(f"{endpoint.location}: {conn.codec.fault or f'{exc} during the handshake'}") from exc
+    except BaseException:
+        conn.abort()
+        raise
 
 
 async def _connection_on(sock: socket.socket, factory: Any, tls: dict[str, Any]) -> StreamConnection[Any]:
@@ -146,11 +175,11 @@ def client_deadlines(loop: asyncio.AbstractEventLoop) -> Deadlines:
 
 
 def _tls_options(endpoint: Endpoint, ssl_context: ssl.SSLContext | None, timeouts: Timeouts) -> dict[str, Any]:
-    if endpoint.scheme not in ("tcp", "tls", "unix"):
-        raise EndpointError(f"cannot connect to {endpoint.location}", hint="tcp, tls or unix is needed here")
+    if endpoint.scheme in ("udp", "fd"):
+        raise EndpointError(f"cannot connect to {endpoint.location}", hint="tcp, tls, ws, wss or unix is needed here")
     if endpoint.scheme != "unix" and not (endpoint.host and endpoint.port):
         raise EndpointError(f"cannot connect to {endpoint.location}: a host and a port are needed")
-    if endpoint.scheme != "tls":
+    if not endpoint.is_tls:
         return {}
     return {
         "ssl": client_context(endpoint) if ssl_context is None else checked_context(endpoint, ssl_context),
@@ -171,6 +200,19 @@ async def _connected_socket(endpoint: Endpoint, timings: ConnectTimings | None) 
     if timings is not None:
         timings.connected = time.perf_counter()
     return sock
+
+
+async def _send_proxy_header(sock: socket.socket, endpoint: Endpoint, header: bytes) -> None:
+    """What stands before everything else, TLS too: the header given, or one about this very connection."""
+    try:
+        if not header and "proxy_header" in endpoint.options:
+            write = format_v1 if endpoint.options["proxy_header"] == "v1" else format_v2
+            header = write(sock.getsockname(), sock.getpeername())
+        if header:
+            await asyncio.get_running_loop().sock_sendall(sock, header)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _interleaved(targets: Sequence[Target]) -> list[Target]:
@@ -279,6 +321,6 @@ def _tls_failure(endpoint: Endpoint, exc: BaseException, timeouts: Timeouts) -> 
         )
     if isinstance(exc, ConnectionAbortedError) and "taking longer" in str(exc):  # both loops' words
         return ConnectTimeout(f"{endpoint.location}: the TLS handshake took longer than {timeouts.handshake:g} s")
-    if isinstance(exc, (ConnectionAbortedError, ConnectionResetError)) and endpoint.scheme == "tls":
+    if isinstance(exc, (ConnectionAbortedError, ConnectionResetError)) and endpoint.is_tls:
         return ConnectError(f"{endpoint.location}: the peer closed during the TLS handshake")
     return ConnectError(f"cannot reach {endpoint.location}: {reason_of(exc)}")

@@ -126,8 +126,10 @@ _BUFFERED: Final[dict[StreamStyle, type[StreamConnection[Any]]]] = {
 
 def connection_factory(context: StreamContext[Any]) -> Callable[[], StreamConnection[Any]]:
     """What makes the protocol of each new connection of this route."""
-    is_uvloop = context.shared.is_uvloop
-    kind = (_PLAIN if is_uvloop else _BUFFERED)[context.style]
+    # Not under the loop's own TLS, a client's: where the peer's end comes together with more than fits the buffer,
+    # asyncio forgets the rest (sslproto: _do_flush after _do_read__buffered).
+    buffered = not context.shared.is_uvloop and context.half_close
+    kind = (_BUFFERED if buffered else _PLAIN)[context.style]
     if context.style is StreamStyle.CALLBACK and type(context.make_codec()) is RawCodec:
-        kind = ChunkConnection if is_uvloop else _BufferedChunk
+        kind = _BufferedChunk if buffered else ChunkConnection
     return lambda: kind(context)

@@ -8,39 +8,61 @@ import socket
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from .. import codecs
 from ..codecs import RawCodec
+from ..endpoint import Endpoint
 from ..errors import ConfigError
-from ..events import Events
+from ..events import Address, Events
 from ..handler import Codec, CodecSource, Connection, StreamHandler
 from ..limits import Limits, Timeouts
 from ..styles import StreamStyle, stream_style
 from .deadlines import Deadlines
 from .loop import LoopShared, shared
 
-__all__ = ["CodecFactory", "Door", "StreamContext", "codec_factory"]
+__all__ = ["CodecFactory", "ConnectionNames", "Door", "StreamContext", "codec_factory"]
 
 M = TypeVar("M")
 CodecFactory = Callable[[], Codec[M]]
+ConnectionNames = tuple[Address, Address]
+"""The peer's address and our own, as a handler is to see them."""
 
 
-def codec_factory(source: CodecSource[Any] | None) -> CodecFactory[Any]:
+def codec_factory(
+    source: CodecSource[Any] | None, own: CodecSource[Any] | None = None, endpoint: Endpoint | None = None
+) -> CodecFactory[Any]:
     """Turn what a user may give as ``codec`` into something that makes a fresh one for each connection.
+
+    Args:
+        source: What was given; ``None``: ``own``, or else chunks of bytes as they come.
+        own: What the handler asks for.
+        endpoint: Where it serves; WebSocket's have what is given carried by a WebSocket codec.
 
     Raises:
         ConfigError: it is neither a codec nor does it make one.
     """
     if source is None:
-        return RawCodec
-    factory: Callable[[], Any] = source.clone if isinstance(source, Codec) else source
-    if not callable(factory):
+        source = own
+    if source is None:
+        source = RawCodec
+    make: Callable[[], Any] = source.clone if isinstance(source, Codec) else source
+    sample = _sample(source, make)
+    if own is not None and sample.adopt(own) is not sample:
+        source = sample.adopt(own) if isinstance(source, Codec) else lambda: make().adopt(own)
+    if endpoint is not None and endpoint.is_websocket:
+        source = codecs.WebSocketCodec.serving(endpoint, source)
+    return source.clone if isinstance(source, Codec) else source
+
+
+def _sample(source: object, make: Callable[[], Any]) -> Codec[Any]:
+    if not callable(make):
         raise ConfigError(f"{source!r} is no codec", hint="give a Codec instance, or something callable that makes one")
     try:
-        sample = factory()
+        sample = make()
     except Exception as exc:
         raise ConfigError(f"making a codec by {source!r} failed: {type(exc).__name__}: {exc}") from exc
     if not isinstance(sample, Codec):
         raise ConfigError(f"{source!r} makes {sample!r}, which is no Codec", hint="subclass aionet.Codec")
-    return factory
+    return sample
 
 
 class Door(Protocol):
@@ -82,6 +104,7 @@ class StreamContext(Generic[M]):
         "on_fault",
         "on_message",
         "on_writable",
+        "probe_interval",
         "sets_water",
         "shared",
         "style",
@@ -102,11 +125,13 @@ class StreamContext(Generic[M]):
         timeouts: Timeouts,
         half_close: bool = True,
         nodelay_off: bool = False,
+        endpoint: Endpoint | None = None,
     ) -> None:
         self.name = name
         self.handler = handler
         self.style = StreamStyle.COROUTINE if handler is None else stream_style(handler)  # None: a client
-        self.make_codec: CodecFactory[M] = codec_factory(codec)
+        own = handler.codec if isinstance(handler, StreamHandler) else None
+        self.make_codec: CodecFactory[M] = codec_factory(codec, own, endpoint)
         self.loop = loop
         self.shared: LoopShared = shared(loop)
         self.events = events
@@ -118,6 +143,7 @@ class StreamContext(Generic[M]):
         self.door: Door | None = None
         self.sets_water = (limits.high_water, limits.low_water) != (64 * 1024, 16 * 1024)  # both loops' defaults
         self.check_interval = min(timeouts.first_message, timeouts.message, timeouts.idle, timeouts.send) / 4
+        self.probe_interval = min(self.check_interval, timeouts.keepalive)
         self.connections: set[Connection[M]] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._bind_callbacks(handler)

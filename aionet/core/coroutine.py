@@ -198,6 +198,9 @@ class CoroutineConnection(StreamConnection[M]):
         """The stream ends for the coroutine once it has taken what had come; then it may say goodbye."""
         if self._held & CLOSING or self._fault is not None:
             return
+        if not self._codec.is_open:
+            super().drain()
+            return
         if self._ended and self._context.style is StreamStyle.COROUTINE:
             return  # it has met the end of its stream already
         if self._reason is None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..events import CloseReason, ConnectionClosed, HandlerFailed
+from ..events import CloseReason, ConnectionClosed
 from .context import StreamContext
 from .flow import CLOSING, nowhere
 from .loop import FAILURES
@@ -24,7 +24,20 @@ M = TypeVar("M")
 class EndingConnection(FileSendingConnection[M]):
     """The part of a connection that ends it."""
 
-    __slots__ = ("_begun", "_close_by", "_eof", "_feed", "_partial_at", "_stash", "_taken", "_taken_at", "due")
+    __slots__ = (
+        "_asked",
+        "_begun",
+        "_close_by",
+        "_eof",
+        "_feed",
+        "_partial_at",
+        "_probed",
+        "_probed_at",
+        "_stash",
+        "_taken",
+        "_taken_at",
+        "due",
+    )
 
     def __init__(self, context: StreamContext[M]) -> None:
         super().__init__(context)
@@ -34,6 +47,9 @@ class EndingConnection(FileSendingConnection[M]):
         self._eof = False
         self._partial_at = self._taken_at = self._close_by = 0.0
         self._taken = -1
+        self._asked = False  # whether the peer is there
+        self._probed = -1  # ``bytes_received`` when it was last heard
+        self._probed_at = 0.0
         self.due = -1
 
     def _read(self, on: bool) -> None:
@@ -57,9 +73,6 @@ class EndingConnection(FileSendingConnection[M]):
     def _fail(self, where: str, exc: BaseException) -> None:
         self._report(where, exc)
         self._close(CloseReason.HANDLER_ERROR, exc)
-
-    def _report(self, where: str, exc: BaseException) -> None:
-        self._context.events.emit(HandlerFailed(self._context.name, self.peername, where, exc))
 
     # ---- ending --------------------------------------------------------------------------------
 
@@ -91,6 +104,8 @@ class EndingConnection(FileSendingConnection[M]):
         if transport is None or self._lost:
             self._held |= CLOSING
             return
+        if goodbye := self._farewell(self._reason):
+            self._put_aside(goodbye)
         if self._out:
             self._flush()
         self._corked = False
@@ -104,7 +119,11 @@ class EndingConnection(FileSendingConnection[M]):
         self._taken = self.bytes_sent - transport.get_write_buffer_size()
         now = self._context.loop.time()
         timeouts = self._context.timeouts
-        if linger and not self._eof and self._context.half_close and not transport.is_closing():
+        if self._awaits_goodbye() and not transport.is_closing():
+            self._feed = self._feed_goodbye
+            self._close_by = now + timeouts.linger
+            self._read(True)
+        elif linger and not self._eof and self._context.half_close and not transport.is_closing():
             # Closing with unread input resets the connection and destroys our last words on their way: so say that
             # nothing more will come, and throw away what still comes, until the peer closes too (cf. nginx's
             # lingering_close).
@@ -119,6 +138,18 @@ class EndingConnection(FileSendingConnection[M]):
             transport.close()
         self._context.deadlines.watch(self, self._close_by)
 
+    def _awaits_goodbye(self) -> bool:
+        """Whether the peer is to answer our farewell: then it is the one to be closed on."""
+        codec = self._codec
+        return codec.replies and codec.is_open and not codec.ended and codec.fault is None and not self._eof
+
+    def _feed_goodbye(self, data: bytes) -> list[M]:
+        codec = self._codec
+        codec.feed(data)
+        if (codec.ended or codec.fault is not None) and self._transport is not None:
+            self._transport.close()
+        return []
+
     def _unread(self, transport: asyncio.Transport) -> bool:
         """Whether the peer may have sent what nobody has read: where reading is paused, the kernel may hold some."""
         return bool(self._stash) or not transport.is_reading()
@@ -128,7 +159,7 @@ class EndingConnection(FileSendingConnection[M]):
         context = self._context
         assert self._reason is not None
         try:
-            if context.on_close is not None:
+            if context.on_close is not None and self._codec.is_open:
                 context.on_close(self, self._reason, self._exc)
         except FAILURES as exc:
             self._report("on_close", exc)
@@ -144,13 +175,16 @@ class EndingConnection(FileSendingConnection[M]):
         if not self._held & CLOSING:
             if self._reason is None:
                 self._reason = CloseReason.SHUTDOWN
+            if not self._codec.is_open:
+                self._close(CloseReason.SHUTDOWN, linger=True)
+                return
             self._call("on_drain", self._context.on_drain, self)
 
     def check_deadlines(self, now: float) -> float | None:
         timeouts = self._context.timeouts
         transport = self._transport
         if not self._begun or transport is None or self._lost:
-            self.abort(CloseReason.REFUSED)  # parked for too long, or the TLS handshake came to nothing
+            self.abort(CloseReason.REFUSED)  # parked for too long
             if transport is None:
                 self.connection_lost(None)
             return None
@@ -162,9 +196,13 @@ class EndingConnection(FileSendingConnection[M]):
                 return self._close_by
             transport.abort()
             return None
+        codec = self._codec
+        if not codec.is_open:
+            self._close(CloseReason.HANDSHAKE_TIMEOUT, linger=True)
+            return self._close_by
         first = not self.messages_received
         try:
-            partial = first or self._codec.buffered
+            partial = first or codec.buffered
         except Exception as exc:
             self._fail("codec.buffered", exc)
             return self._close_by
@@ -191,7 +229,21 @@ class EndingConnection(FileSendingConnection[M]):
         if now >= self._heard_at + timeouts.idle:
             self._close(CloseReason.IDLE_TIMEOUT)
             return self._close_by
-        return again
+        return min(again, self._probe(now)) if codec.replies else again
+
+    def _probe(self, now: float) -> float:
+        """Ask a silent peer whether it is there, and give up one that does not answer. Returns when to look again."""
+        keepalive = self._context.timeouts.keepalive
+        if self.bytes_received != self._probed or self._held:
+            self._probed, self._probed_at, self._asked = self.bytes_received, now, False
+        elif now >= self._probed_at + keepalive:
+            if self._asked:
+                self._close(CloseReason.IDLE_TIMEOUT, TimeoutError(f"no sign of life within {keepalive:g} s of asking"))
+                return self._close_by
+            self._probed_at, self._asked = now, True
+            if question := self._codec.keepalive():
+                self._put_aside(question)
+        return min(self._probed_at + keepalive, now + self._context.probe_interval)
 
 
 def _discard(data: bytes) -> list[Any]:

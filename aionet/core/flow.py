@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import anyio
 
-from ..events import Address, CloseReason, ConnectionStats, Event
+from ..events import Address, CloseReason, ConnectionStats, Event, HandlerFailed
 from ..handler import Codec, Connection, TLSFacts
 from .context import StreamContext
 from .loop import LoopShared
@@ -116,13 +116,13 @@ class OutboundConnection(Connection[M]):
         data: Any  # bytes, encoded or to be encoded
         if self._batching is not None:
             if type(message) is not bytes:  # others are mutable: encoded, and so copied, at once
-                self.write_encoded(self._encode(message))
+                self._put(self._encode(message))
                 return
             data = message
         elif self._corked:
             data = self._encode(message)
         else:
-            self.write_encoded(self._encode(message))
+            self._put(self._encode(message))
             return
         self._out.append(data)
         self._room = room = self._room - len(data)
@@ -130,6 +130,9 @@ class OutboundConnection(Connection[M]):
             self._flush()
 
     def write_encoded(self, data: bytes) -> None:
+        self._put(self._codec.carry(data) if self._codec.replies else data)
+
+    def _put(self, data: bytes) -> None:
         if self._corked:
             if self._batching and not self._end_batch():
                 return
@@ -189,6 +192,9 @@ class OutboundConnection(Connection[M]):
         """Report the user's exception and end the connection for it."""
         raise NotImplementedError
 
+    def _report(self, where: str, exc: BaseException) -> None:
+        self._context.events.emit(HandlerFailed(self._context.name, self.peername, where, exc))
+
     def _flush(self) -> None:
         out, self._out = self._out, []
         self._room = FLUSH_AT
@@ -237,16 +243,35 @@ class OutboundConnection(Connection[M]):
         if self._transport_write is nowhere and not self._held & CLOSING:
             return
         self._check_open()
-        if not self._context.half_close:
+        goodbye = self._farewell(CloseReason.LOCAL_CLOSED)
+        if not goodbye and not self._context.half_close:
             self.close()
             return
         for group in tuple(self._groups or ()):
             group.discard(self)  # gives it what was said so far; more it cannot be told
+        if goodbye:
+            self._put_aside(goodbye)
         if self._out:
             self._flush()
         self._transport_write = nowhere
         assert self._transport is not None
-        self._say_eof(self._transport)  # if not: whoever reads will meet the reset
+        if not goodbye:
+            self._say_eof(self._transport)  # if not: whoever reads will meet the reset
+
+    def _farewell(self, reason: CloseReason) -> bytes:
+        """The codec's last words, if it has any to say."""
+        if not self._codec.replies:
+            return b""
+        try:
+            return self._codec.farewell(reason)
+        except Exception as exc:
+            self._report("codec.farewell", exc)
+            return b""
+
+    def _put_aside(self, data: bytes) -> None:
+        """As :meth:`_put`, for what is no message."""
+        self._put(data)
+        self.messages_sent -= 1
 
     def _say_eof(self, transport: asyncio.Transport) -> bool:
         """Whether the peer could be told that no more will come; asyncio raises where a reset has not been read yet."""

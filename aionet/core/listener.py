@@ -7,62 +7,30 @@ unread, until there is room: nobody is accepted only to be refused.
 from __future__ import annotations
 
 import asyncio
-import gc
+import math
 import socket
-import ssl
 import sys
-import weakref
 from collections import deque
 from collections.abc import Hashable
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final, Protocol, cast
 
 from ..endpoint import Endpoint
-from ..events import AcceptResumed, AcceptSuspended, Address, ConnectionRefused, HandlerFailed
-from .admission import Admission, address_key
+from ..events import AcceptResumed, AcceptSuspended, Address, CloseReason, ConnectionRefused, HandlerFailed
+from .admission import TOO_MANY, Admission, address_key
 from .connections import connection_factory
 from .context import StreamContext
-from .loop import FAILURES
+from .loop import FAILURES, shared
+from .sniffing import PendingConnection, PortContext
 from .sockets import UnixFile, bind_stream
-from .stream import StreamConnection
 
 __all__ = ["StreamListener"]
 
-TLS_SHUTDOWN: Final = 5.0
-"""Seconds for the peer to answer our close_notify. asyncio allows 30: a descriptor held for nothing."""
-SWEEP_EVERY: Final = 1.0
-"""Seconds between two collections of garbage while handshakes take all the room, off uvloop; each takes some 10 ms."""
 RETRY_AFTER: Final = 1.0
 """Seconds until a listener that the system did not let accept again tries anew; asyncio's own accept waits as long."""
 REPORT_EVERY: Final = 1.0
 """Seconds between two reports of refused connections, and with room until accepting is reported as resumed, whatever
 the rate: reports must not become the load."""
-
-
-class _Handshake(weakref.ref[StreamConnection[Any]]):
-    """A connection in its TLS handshake, held by its transport alone.
-
-    Nobody tells when a handshake fails before ``connection_made``; but then the transport lets go of the connection.
-    """
-
-    __slots__ = ("due", "listener")
-
-    due: int
-    listener: StreamListener
-
-    def check_deadlines(self, now: float) -> float | None:
-        conn = self()
-        if conn is not None:
-            return conn.check_deadlines(now)
-        self.listener.end_handshake(self)
-        return None
-
-
-def _let_go(handshake: weakref.ref[StreamConnection[Any]]) -> None:
-    assert isinstance(handshake, _Handshake)
-    listener = handshake.listener
-    loop = listener.context.loop
-    if not loop.is_closed():  # the garbage collector may run in any thread
-        loop.call_soon_threadsafe(listener.end_handshake, handshake)
 
 
 class _Refusal(asyncio.Protocol):
@@ -72,38 +40,63 @@ class _Refusal(asyncio.Protocol):
         cast(asyncio.Transport, transport).abort()  # uvloop's are none by class
 
 
+class Visitor(Protocol):
+    """What stands at the door: a connection of the one route there is, or one whose route is not known yet."""
+
+    address_key: Hashable
+    due: int
+
+    @property
+    def peername(self) -> Address: ...
+
+    @property
+    def closing(self) -> bool: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def begin(self) -> None: ...
+
+    def abort(self, reason: CloseReason = ...) -> None: ...
+
+    def check_deadlines(self, now: float) -> float | None: ...
+
+
 class StreamListener:
-    """Accepts the connections of one route."""
+    """Accepts the connections of one port.
+
+    Args:
+        endpoint: Where to listen.
+        context: That of the port's only route; or the port's, whose connections find their route first.
+        admission: Who may come in.
+        backlog: Connections the kernel queues, unless the endpoint says otherwise.
+    """
 
     def __init__(
-        self,
-        endpoint: Endpoint,
-        context: StreamContext[Any],
-        admission: Admission,
-        *,
-        ssl_context: ssl.SSLContext | None = None,
-        backlog: int,
+        self, endpoint: Endpoint, context: StreamContext[Any] | PortContext, admission: Admission, *, backlog: int
     ) -> None:
         self.endpoint = endpoint
         self._place = endpoint.location  # with the real port, once bound
         self.context = context
         self._admission = admission
-        self._ssl_context = ssl_context
-        self._backlog = int(endpoint.options.get("backlog", backlog))
-        self._make = connection_factory(context)
+        self._backlog = endpoint.number("backlog", backlog)
+        self._make: Any = (
+            connection_factory(context) if isinstance(context, StreamContext) else partial(PendingConnection, context)
+        )
         self._sockets: list[socket.socket] = []
         self._files: list[UnixFile] = []
         self._servers: list[asyncio.AbstractServer] = []
-        self._parked: deque[StreamConnection[Any]] = deque()
-        self._handshaking: dict[weakref.ref[StreamConnection[Any]], _Handshake] = {}
+        self._parked: deque[Visitor] = deque()
         self._resuming: asyncio.Task[None] | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
         self._suspended = False
         self._reported = False  # as suspended
         self._settling: asyncio.TimerHandle | None = None  # until it is reported as resumed
         self._closed = False
-        self._refused = 0
-        self._refused_at = 0.0
+        self._refused = 0  # not yet reported
+        self._refusal: tuple[Address, str] = None, ""  # the last
+        self._refused_at = -math.inf
         context.door = self
 
     async def bind(self) -> None:
@@ -147,73 +140,28 @@ class StreamListener:
 
     async def _make_server_of(self, sock: socket.socket) -> asyncio.AbstractServer:
         options: dict[str, Any] = {"sock": sock, "backlog": self._backlog, "start_serving": False}
-        factory: Any = self._make_or_refuse
-        if self._ssl_context is not None:
-            factory = self._make_handshaking
-            options["ssl"] = self._ssl_context
-            options["ssl_handshake_timeout"] = self.context.timeouts.handshake
-            options["ssl_shutdown_timeout"] = TLS_SHUTDOWN
         loop = self.context.loop
         if sock.family != socket.AF_UNIX:
-            return await loop.create_server(factory, **options)
-        if sys.version_info >= (3, 13) and not self.context.shared.is_uvloop:
+            return await loop.create_server(self._make_or_refuse, **options)
+        if sys.version_info >= (3, 13) and not shared(loop).is_uvloop:
             options["cleanup_socket"] = False  # suspending must not remove the socket's file
-        return await loop.create_unix_server(factory, **options)
+        return await loop.create_unix_server(self._make_or_refuse, **options)
 
-    def _make_or_refuse(self) -> StreamConnection[Any] | _Refusal:
+    def _make_or_refuse(self) -> Any:
         try:
             return self._make()
         except FAILURES as exc:  # the user's codec, or what makes it; asyncio would say nothing, uvloop not even close
             self.context.events.emit(HandlerFailed(self.context.name, None, "codec", exc))
             return _Refusal()
 
-    def _make_handshaking(self) -> StreamConnection[Any] | _Refusal:
-        conn = self._make_or_refuse()
-        if isinstance(conn, _Refusal):
-            return conn
-        handshake = _Handshake(conn, _let_go)
-        handshake.due, handshake.listener = -1, self
-        self._handshaking[handshake] = handshake
-        loop = self.context.loop
-        self.context.deadlines.watch(handshake, loop.time() + self.context.timeouts.handshake + TLS_SHUTDOWN)
-        if self._crammed:
-            self._suspend()
-            if not self.context.shared.is_uvloop and self._sweeper is None:
-                self._sweeper = loop.call_later(SWEEP_EVERY, self._sweep)
-        return conn
-
-    def _sweep(self) -> None:
-        """Find failed handshakes that asyncio keeps in a cycle, by the traceback of their exception."""
-        self._sweeper = None
-        gc.collect()
-        if self._suspended and self._handshaking and not self._closed:
-            self._sweeper = self.context.loop.call_later(SWEEP_EVERY, self._sweep)
-
-    def end_handshake(self, handshake: weakref.ref[StreamConnection[Any]]) -> None:
-        """A handshake has come to its end, whichever it is. Idempotent."""
-        ended = self._handshaking.pop(handshake, None)
-        if ended is not None:
-            self.context.deadlines.forget(ended)
-            if self._suspended and not self._crammed:
-                self.make_room()
-
-    @property
-    def _crammed(self) -> bool:
-        """Whether accepting one more could take a descriptor that is not there."""
-        admission = self._admission
-        return admission.full or admission.count + len(self._handshaking) >= admission.limit
-
     # ---- the door ------------------------------------------------------------------------------
 
-    def admit(self, conn: StreamConnection[Any]) -> bool:
-        handshake = self._handshaking.pop(weakref.ref(conn), None) if self._handshaking else None
-        if handshake is not None:
-            self.context.deadlines.forget(handshake)
+    def admit(self, conn: Visitor) -> bool:
         admission = self._admission
-        peer = conn.peername
         if self._closed:
             conn.abort()
             return False
+        peer = conn.peername
         key = address_key(peer)
         if admission.crowded(key):
             self._refuse(conn, peer)
@@ -230,15 +178,21 @@ class StreamListener:
             self._suspend()
         return True
 
-    def _take_in(self, conn: StreamConnection[Any], key: Hashable) -> None:
+    def _take_in(self, conn: Visitor, key: Hashable) -> None:
         self._admission.add(key)
         conn.address_key = key
 
-    def leave(self, conn: StreamConnection[Any]) -> None:
+    def crowded(self, key: Hashable) -> bool:
+        return self._admission.crowded(key)
+
+    def move(self, conn: Visitor, key: Hashable) -> None:
+        self._admission.move(conn.address_key, key)
+        conn.address_key = key
+
+    def leave(self, conn: Visitor) -> None:
         self._admission.remove(conn.address_key)
 
-    def leave_early(self, conn: StreamConnection[Any]) -> None:
-        self.end_handshake(weakref.ref(conn))
+    def leave_early(self, conn: Visitor) -> None:
         if conn in self._parked:
             self._parked.remove(conn)
         if self._suspended:
@@ -260,27 +214,30 @@ class StreamListener:
             conn.begin()
         if self._closed:
             return
-        if self._parked or self._crammed:
+        if self._parked or self._admission.full:
             self._admission.wait_for_room(self)
         elif self._suspended:
             self._suspended = False
             if self._resuming is None:  # else that one sees to it, when it comes to its end
                 self._resuming = task = self.context.loop.create_task(self._resume())
-                self.context.tasks.add(task)
-                task.add_done_callback(self.context.tasks.discard)
+                self.tasks.add(task)
+                task.add_done_callback(self.tasks.discard)
 
-    def _refuse(self, conn: StreamConnection[Any], peer: Address) -> None:
+    def _refuse(self, conn: Visitor, peer: Address) -> None:
         conn.abort()
-        why = f"{peer[0] if isinstance(peer, tuple) else peer} has too many connections already"
+        self.report_refused(peer, TOO_MANY)
+
+    def report_refused(self, peer: Address, why: str) -> None:
         self._refused += 1
+        self._refusal = peer, why
         now = self.context.loop.time()
         if now - self._refused_at >= REPORT_EVERY:
             self._refused_at = now
-            self._report_refused(peer, why)
+            self._report_refused()
 
-    def _report_refused(self, peer: Address, why: str) -> None:
+    def _report_refused(self) -> None:
         count, self._refused = self._refused, 0
-        self.context.events.emit(ConnectionRefused(self._place, peer, why, count))
+        self.context.events.emit(ConnectionRefused(self._place, *self._refusal, count))
 
     def _suspend(self) -> None:
         self._admission.wait_for_room(self)
@@ -334,10 +291,8 @@ class StreamListener:
     # ---- the end -------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Accept no more. What is accepted and not admitted is closed. Idempotent."""
+        """Accept no more. What is accepted, and not admitted or not yet with its route, is closed. Idempotent."""
         self._closed = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
         self._close_servers()
         if self._settling is not None:
             self._settling.cancel()
@@ -347,12 +302,12 @@ class StreamListener:
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
-        for conn in [*self._parked, *(handshake() for handshake in list(self._handshaking))]:
-            if conn is not None:
-                conn.abort()
+        pending = self.context.pending if isinstance(self.context, PortContext) else ()
+        for conn in (*self._parked, *pending):
+            conn.abort()
         self._parked.clear()
         if self._refused:
-            self._report_refused(None, "too many connections from one address")
+            self._report_refused()
 
 
 def _bound(endpoint: Endpoint, sock: socket.socket) -> Endpoint:
@@ -361,5 +316,5 @@ def _bound(endpoint: Endpoint, sock: socket.socket) -> Endpoint:
     name = sock.getsockname()
     if isinstance(name, tuple):
         scheme = "tcp" if endpoint.scheme == "fd" else endpoint.scheme
-        return Endpoint(scheme, str(name[0]), int(name[1]), options=endpoint.options)
+        return Endpoint(scheme, str(name[0]), int(name[1]), endpoint.path, endpoint.options)
     return Endpoint("unix", path=str(name)) if name else endpoint

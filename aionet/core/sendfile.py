@@ -5,7 +5,7 @@
     the socket has room       os.sendfile, a window at a time
     it is full                a small piece goes through the transport, whose buffer tells when there is room again:
                               no second descriptor is needed to wait with, and the send deadline holds as for any bytes
-    TLS, or no socket at all  pieces are read and written, as long as the peer keeps up
+    TLS, a codec's frames     pieces are read and written, as long as the peer keeps up
 
 Both read only what is in the page cache already (``RWF_NOWAIT``); the rest is fetched in a thread first, so that a slow
 disk holds up this one connection and not the loop. All senders of a loop take turns, one window a tick, so that many
@@ -92,7 +92,8 @@ class FileSendingConnection(OutboundConnection[M]):
         self._transport_write = detour.write
         try:
             sent = 0
-            if transport.get_extra_info("sslcontext") is None and self.fileno() >= 0:
+            carried = self._codec.replies  # what leaves has a form of its own
+            if transport.get_extra_info("sslcontext") is None and self.fileno() >= 0 and not carried:
                 transport.set_write_buffer_limits(high=0)  # so that we hear when its buffer is empty
                 try:
                     sent = await self._send_by_kernel(transport, file, offset, count)
@@ -165,7 +166,7 @@ class FileSendingConnection(OutboundConnection[M]):
                 piece = await self._in_thread(partial(os.pread, file, wanted, offset + sent))
             if not piece:
                 break
-            transport.write(piece)
+            transport.write(self._codec.carry(bytes(piece)) if self._codec.replies else piece)
             sent += len(piece)
             self._sent(len(piece))
         return sent

@@ -58,10 +58,10 @@ async def bind_stream(endpoint: Endpoint, *, backlog: int) -> list[socket.socket
         BindError: the system refused; nothing stays open.
         EndpointError: not a stream endpoint, or an option that cannot be.
     """
-    backlog = int(endpoint.options.get("backlog", backlog))
+    backlog = endpoint.number("backlog", backlog)
     try:
         match endpoint.scheme:
-            case "tcp" | "tls":
+            case "tcp" | "tls" | "auto" | "ws" | "wss":
                 return await _bind_inet(endpoint, socket.SOCK_STREAM, socket.IPPROTO_TCP, backlog)
             case "unix":
                 return [await _bind_unix(endpoint, backlog)]
@@ -134,7 +134,7 @@ def apply_options(sock: socket.socket, endpoint: Endpoint) -> None:
     options = endpoint.options
     for key, name in (("rcvbuf", socket.SO_RCVBUF), ("sndbuf", socket.SO_SNDBUF)):
         if key in options:
-            sock.setsockopt(socket.SOL_SOCKET, name, int(options[key]))
+            sock.setsockopt(socket.SOL_SOCKET, name, endpoint.number(key))
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     if sock.type == socket.SOCK_STREAM:
@@ -145,7 +145,7 @@ def apply_options(sock: socket.socket, endpoint: Endpoint) -> None:
 
 def _apply_tcp_options(sock: socket.socket, endpoint: Endpoint) -> None:
     options = endpoint.options
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(options.get("nodelay", True)))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, endpoint.number("nodelay", True))
     keepalive = bool(options.get("keepalive", True))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, keepalive)
     if keepalive:
@@ -154,9 +154,9 @@ def _apply_tcp_options(sock: socket.socket, endpoint: Endpoint) -> None:
             ("keepalive_interval", socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL),
             ("keepalive_count", socket.TCP_KEEPCNT, KEEPALIVE_COUNT),
         ):
-            sock.setsockopt(socket.IPPROTO_TCP, name, int(options.get(key, default)))
+            sock.setsockopt(socket.IPPROTO_TCP, name, endpoint.number(key, default))
     if "user_timeout" in options:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(options["user_timeout"]))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, endpoint.number("user_timeout"))
 
 
 def _apply_udp_options(sock: socket.socket, endpoint: Endpoint) -> None:
@@ -164,7 +164,7 @@ def _apply_udp_options(sock: socket.socket, endpoint: Endpoint) -> None:
     if "broadcast" in options:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, bool(options["broadcast"]))
     if "ttl" in options:
-        hops = int(options["ttl"])
+        hops = endpoint.number("ttl")
         if hops > 255:
             raise EndpointError(f"endpoint {str(endpoint)!r}: ttl must be at most 255, not {hops}")
         if sock.family == socket.AF_INET:
@@ -316,7 +316,7 @@ def _adopt(endpoint: Endpoint) -> socket.socket:
         sock.setblocking(False)
         apply_options(sock, endpoint)
         if "backlog" in endpoint.options:
-            sock.listen(int(endpoint.options["backlog"]))
+            sock.listen(endpoint.number("backlog"))
     except BaseException:
         sock.close()
         raise

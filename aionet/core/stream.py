@@ -8,6 +8,7 @@ one class for each style, chosen at registration, so that a style costs nothing 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Hashable
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar, cast
@@ -15,7 +16,7 @@ from typing import Any, Final, TypeVar, cast
 from ..errors import ProtocolError
 from ..events import CloseReason, ConnectionOpened
 from ..handler import Connection
-from .context import StreamContext
+from .context import ConnectionNames, StreamContext
 from .ending import EndingConnection
 from .flow import CLOSING, reason_of
 from .loop import FAILURES
@@ -41,13 +42,19 @@ class StreamConnection(EndingConnection[M]):
     def __init__(self, context: StreamContext[M]) -> None:
         super().__init__(context)
         if self._codec.replies:
-            self._feed = self._feed_and_reply
+            self._feed = self._feed_and_reply if self._codec.is_open else self._feed_opening
         self._on_message: Callable[[Connection[M], Any], Any] = context.on_message
         self._eof_told = False
         self._state: Any = None
         self.address_key: Hashable = None  # the door's: what this connection is counted by
 
     # ---- the transport calls these -------------------------------------------------------------
+
+    def take_over(self, transport: asyncio.Transport, address_key: Hashable, names: ConnectionNames | None) -> None:
+        """Begin on a transport whose connection was admitted, and maybe known by other names, before its route was."""
+        self.address_key = address_key
+        self._names = names
+        self.connection_made(transport)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -72,7 +79,10 @@ class StreamConnection(EndingConnection[M]):
         context.connections.add(self)
         if context.events.wants(ConnectionOpened):
             context.events.emit(ConnectionOpened(context.name, self.peername))
-        self._start()
+        if self._codec.is_open:
+            self._start()
+        else:
+            self._open()
 
     def data_received(self, data: bytes) -> None:
         self.bytes_received += len(data)
@@ -99,6 +109,8 @@ class StreamConnection(EndingConnection[M]):
 
     def eof_received(self) -> bool:
         self._eof = True
+        if not self._codec.is_open:
+            self.close()  # in the middle of the codec's handshake
         if self._held & CLOSING:
             return False  # the transport closes
         if self._codec.fault is None:
@@ -201,7 +213,7 @@ class StreamConnection(EndingConnection[M]):
         """Nothing holds the connection back any more: deliver what was, then read again."""
         if self._held:
             return
-        if self._partial_at:
+        if 0.0 < self._partial_at < math.inf:
             self._partial_at = self._deadlines.now  # the peer is not to blame for the time it was not read
         stash, self._stash = self._stash, None
         if stash:
@@ -240,12 +252,60 @@ class StreamConnection(EndingConnection[M]):
         self._call("on_fault", self._context.on_fault, self, fault)
         self._close(CloseReason.FRAMING_ERROR, fault, linger=True)
 
-    def _feed_and_reply(self, data: bytes) -> list[M]:
-        messages = self._codec.feed(data)
-        answer = self._codec.data_to_send()
+    # ---- codecs with a conversation of their own -----------------------------------------------
+
+    def _open(self) -> None:
+        """The codec's handshake comes first."""
+        request = self._codec.data_to_send()
+        if request:
+            self._put_aside(request)
+        context = self._context
+        context.deadlines.watch(self, context.loop.time() + context.timeouts.handshake)
+
+    def _feed_opening(self, data: bytes) -> list[M]:
+        codec = self._codec
+        messages = codec.feed(data)
+        answer = codec.data_to_send()
         if answer:
-            self.write_encoded(answer)
+            self._put_aside(answer)
+        if codec.is_open:
+            self._feed = self._feed_and_reply
+            self._partial_at = math.inf
+            self._context.deadlines.watch(self, self._context.loop.time() + self._context.probe_interval)
+            self._start()
+            self._wake()
+        elif codec.fault is not None:
+            self._close(CloseReason.REFUSED, codec.fault, linger=True)
+        elif codec.ended:
+            self._close(CloseReason.LOCAL_CLOSED, linger=True)
         return messages
+
+    def _feed_and_reply(self, data: bytes) -> list[M]:
+        codec = self._codec
+        messages = codec.feed(data)
+        answer = codec.data_to_send()
+        if answer:
+            self._put_aside(answer)
+        if not messages:
+            if codec.buffered:
+                if self._partial_at == math.inf:
+                    self._partial_at = 0.0  # a message begins with this chunk
+            elif self.messages_received:
+                self._partial_at = math.inf  # none has begun
+        if codec.ended and not self._eof:
+            self._eof = True
+            self._context.loop.call_soon(self._go_on)  # behind the messages
+        return messages
+
+    async def wait_open(self) -> None:
+        """Wait until the codec's handshake is done.
+
+        Raises:
+            anyio.BrokenResourceError: the connection ended before.
+        """
+        while not self._codec.is_open:
+            self._check_open()
+            await self._wait()
 
     async def receive(self) -> M:
         raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")

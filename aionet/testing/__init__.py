@@ -3,13 +3,17 @@
 from .clock import VirtualClockLoop
 from .codecs import CodecVerificationError, verify_codec
 from .harness import HandlerHarness, MemoryPeer
+from .matchers import MatcherVerificationError, verify_decision, verify_matcher
 from .memory import MemoryTransport
 
 __all__ = [
     "CodecVerificationError",
     "HandlerHarness",
+    "MatcherVerificationError",
     "MemoryPeer",
     "MemoryTransport",
     "VirtualClockLoop",
     "verify_codec",
+    "verify_decision",
+    "verify_matcher",
 ]

@@ -59,6 +59,7 @@ def verify_codec(
     oversize: bytes | None = None,
     garbage: Sequence[bytes] = (),
     encodes: bool = True,
+    encoder: CodecSource[M] | None = None,
     same_encoding: bool = True,
     eof_ok: bool = False,
     normalise: Callable[[list[M]], object] = list,
@@ -85,6 +86,7 @@ def verify_codec(
         oversize: Input that is, or begins, a message larger than ``max_size``.
         garbage: Input that breaks the grammar, or may.
         encodes: ``False`` for a codec that only receives.
+        encoder: The other side's codec, where what it sends is in another form than what it takes (WebSocket).
         same_encoding: ``False`` for a codec whose encoding depends on the connection, as its ``encoding_key`` says.
         eof_ok: Whether the stream may end inside a message without a fault.
         normalise: Applied to lists of messages before they are compared; ``b"".join`` where only the bytes count.
@@ -97,7 +99,9 @@ def verify_codec(
     """
     if not any(wire for wire, _ in pairs):
         raise ValueError("verify_codec needs at least one pair of input bytes and messages")
-    verifier = _Verifier(codec, [(wire, list(messages)) for wire, messages in pairs], normalise, seed, samples)
+    verifier = _Verifier(
+        codec, encoder or codec, [(wire, list(messages)) for wire, messages in pairs], normalise, seed, samples
+    )
     verifier.check_fresh()
     verifier.check_cuts()
     verifier.check_coalesced()
@@ -178,12 +182,14 @@ class _Verifier(Generic[M]):
     def __init__(
         self,
         source: CodecSource[M],
+        encoder: CodecSource[M],
         pairs: list[tuple[bytes, list[M]]],
         normalise: Callable[[list[M]], object],
         seed: int,
         samples: int,
     ) -> None:
         self.fresh: Callable[[], Codec[M]] = source.clone if isinstance(source, Codec) else source
+        self.encoder: Callable[[], Codec[M]] = encoder.clone if isinstance(encoder, Codec) else encoder
         self.pairs = pairs
         self.normalise = normalise
         self.random = random.Random(seed)
@@ -254,12 +260,12 @@ class _Verifier(Generic[M]):
     def check_encoding(self) -> None:
         messages = [message for _, messages in self.pairs for message in messages]
         for message in messages:
-            sender = self.start("encode", self.fresh())
+            sender = self.start("encode", self.encoder())
             wire = self.encode(sender, message)
             self.expect(self.run("encode, then feed", [wire]), [message])
         for _ in range(min(self.samples, 20)):
             order = self.random.sample(messages, len(messages))
-            sender = self.start("encode", self.fresh())
+            sender = self.start("encode", self.encoder())
             wire = b"".join(self.encode(sender, message) for message in order)
             self.expect(self.run("encode in any order, then feed", self.cut_at_random(wire)), order)
         for wire, expected in self.pairs:

@@ -152,7 +152,7 @@ class HandlerHarness(MemoryPeer):
             self._context: StreamContext[Any] = StreamContext(
                 "memory",
                 handler,
-                codec or own.codec,
+                codec,
                 loop=self.loop,
                 events=events,
                 deadlines=Deadlines(self.loop, resolution(timeouts.shortest)),

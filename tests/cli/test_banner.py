@@ -7,6 +7,7 @@ import pytest
 from aionet import Router
 from aionet.cli.banner import Listening, facts, how_to_try, is_local, lines, list_bound
 from aionet.endpoint import Endpoint
+from aionet.routing import ssh
 
 E = Endpoint.parse
 
@@ -16,9 +17,11 @@ async def nobody(conn: object) -> None:
 
 
 def router_of(*places: str) -> Router:
+    """Routes at these places; ``ssh`` shares the one before."""
     router = Router()
     for place in places:
-        router.add(place, nobody)
+        shared = place == "ssh"
+        router.add(router.routes[-1].endpoint if shared else place, nobody, match=ssh() if shared else None)
     return router
 
 
@@ -30,14 +33,16 @@ def router_of(*places: str) -> Router:
         (["tcp://localhost:0"], ["tcp://127.0.0.1:5", "tcp://[::1]:5"], [0, 0]),
         (["tcp://localhost:0", "tcp://localhost:0"], ["tcp://127.0.0.1:5", "tcp://127.0.0.1:6"], [0, 1]),
         (["unix:///a", "tcp://localhost:5"], ["unix:///a", "tcp://127.0.0.1:5", "tcp://[::1]:5"], [0, 1, 1]),
+        (["tcp://127.0.0.1:5", "ssh", "unix:///a"], ["tcp://127.0.0.1:5", "unix:///a"], [0, 1, 2]),
+        (["tcp://*:5", "ssh"], ["tcp://0.0.0.0:5", "tcp://[::]:5"], [0, 1, 0, 1]),
         (["tcp://127.0.0.1:0", "tcp://*:5"], ["tcp://127.0.0.1:9", "tcp://0.0.0.0:5", "tcp://[::]:5"], [0, 1, 1]),
     ],
 )
 def test_which_address_belongs_to_which_route(routes: list[str], addresses: list[str], owners: list[int]) -> None:
-    made = router_of(*routes).routes
-    bound = list_bound(made, [None] * len(made), [E(address) for address in addresses])
-    assert [each.endpoint.location for each in bound] == addresses
-    assert [each.name for each in bound] == [made[owner].name for owner in owners]
+    made = router_of(*routes)
+    bound = list_bound(made.ports, dict.fromkeys(made), [E(address) for address in addresses])
+    assert list(dict.fromkeys(each.endpoint.location for each in bound)) == addresses
+    assert [each.name for each in bound] == [made.routes[owner].name for owner in owners]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +56,8 @@ def test_which_address_belongs_to_which_route(routes: list[str], addresses: list
         ("datagram", "udp://127.0.0.1:8080", "printf 'hi' | nc -u -w1 127.0.0.1 8080"),
         ("chat", "tcp://127.0.0.1:9999", "nc 127.0.0.1 9999"),
         ("chat", "tls://localhost:9999", "python -m aionet chat tls://localhost:9999"),
+        ("echo", "auto://127.0.0.1:8080", "printf 'hi\\n' | nc -N 127.0.0.1 8080"),
+        ("files", "auto://*:5000", "python -m aionet ls tcp://127.0.0.1:5000"),
         ("files", "tcp://0.0.0.0:5000", "python -m aionet ls tcp://127.0.0.1:5000"),
         (None, "tcp://127.0.0.1:7000", "python -m aionet send tcp://127.0.0.1:7000 hi"),
         (None, "fd://3", ""),

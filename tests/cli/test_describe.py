@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aionet.cli.describe import BAR, address_text, bars, duration, tcp_dict, tcp_state, tls_dict, tls_line, tls_lines
-from aionet.client.certificate import CertificateFacts
+from aionet.core.certificate import CertificateFacts
 from aionet.core.socket_facts import SocketFacts
 from aionet.events import Address
 from aionet.handler import TLSFacts

@@ -77,7 +77,7 @@ def test_udp(capfd: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (["fd://3"], 4, "tcp, tls or unix is needed"),
+        (["fd://3"], 4, "tcp, tls, ws, wss or unix is needed"),
         (["tcp://127.0.0.1:0"], 4, "a host and a port are needed"),
         (["tcp://127.0.0.1:1", "--ca", "x"], 4, "tcp has no option 'ca'"),
         (["unix:///no/such"], 3, "/no/such"),

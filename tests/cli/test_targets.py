@@ -9,8 +9,11 @@ import pytest
 
 from aionet.cli.targets import SERVICES, Plan, ServiceOptions, build_plan, default_endpoint
 from aionet.errors import AionetError, ConfigError, EndpointError, LoadError, RouteError
+from aionet.routing import ConnectionFacts, Route
+from aionet.services.chat import Chat
 from aionet.services.datagram import DatagramEcho
 from aionet.services.echo import Echo
+from aionet.services.files import Files
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +85,12 @@ def test_options_reach_their_services(tmp_path: Path) -> None:
         (["tpc://127.0.0.1:1=echo"], EndpointError, "unknown scheme 'tpc'", "did you mean 'tcp'?"),
         (["127.0.0.1:1=echo"], EndpointError, "no scheme", "try tcp://127.0.0.1:1"),
         (["tcp://127.0.0.1:1?nodely=1=echo"], EndpointError, "unknown option 'nodely'", "did you mean 'nodelay'?"),
-        (["udp://127.0.0.1:1=echo"], RouteError, "echo is served over tcp, tls or unix, not over udp", "datagram"),
+        (
+            ["udp://127.0.0.1:1=echo"],
+            RouteError,
+            "echo is served over tcp, tls, ws, wss or unix, not over udp",
+            "datagram",
+        ),
         (["tcp://127.0.0.1:1=datagram"], RouteError, "datagram is served over udp, not over tcp", "echo"),
         (["echo", "tcp://127.0.0.1:8080=chat"], RouteError, "is taken by route 'echo'", ""),
         (["no_such_module:router"], LoadError, "no module named 'no_such_module'", "looked in"),
@@ -141,3 +149,59 @@ def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
 
 def test_default_endpoints_match_the_schemes_of_the_services() -> None:
     assert all(default_endpoint(name, "*").scheme == service.scheme for name, service in SERVICES.items())
+
+
+def test_services_that_share_a_port_are_told_apart_by_how_their_clients_begin() -> None:
+    router = plan("tcp://127.0.0.1:4000=echo,chat,files").router
+    (port,) = router.ports
+    reached = {}
+    for data in (
+        b"hello\n",
+        b"/who\n",
+        b"GET song\n",
+        b"LIST\r\n",
+        b"GET / HTTP/1.1\r\n",
+        b"GET http://a/ HTTP/1.1\r\n",
+    ):
+        found = port.decide(data, ConnectionFacts(peer=None))
+        reached[data] = found.name if isinstance(found, Route) else found
+    assert list(reached.values()) == ["echo", "chat", "files", "files", "echo", "echo"]
+    assert port.silent is router.routes[1]
+    assert [route.match for route in router.routes] == [None, Chat.match, Files.match]
+
+
+def test_alone_on_a_port_nothing_is_asked() -> None:
+    assert [port.sniffs for port in plan("tcp://127.0.0.1:1=chat", "tcp://127.0.0.1:2=files").router.ports] == [
+        False
+    ] * 2
+
+
+def test_a_handler_of_ones_own_may_share_a_port(tmp_path: Path) -> None:
+    (tmp_path / "sharing.py").write_text(
+        "from aionet import StreamHandler\nfrom aionet.routing import ssh\n"
+        "class Secure(StreamHandler):\n    match = ssh()\nasync def rest(conn): pass\n"
+    )
+    made = plan("tcp://127.0.0.1:4000=sharing:Secure,sharing:rest", "tcp://127.0.0.1:4001=echo,sharing:Secure")
+    assert [[route.name for route in port.routes] for port in made.router.ports] == [
+        ["secure", "rest"],
+        ["echo", "secure-2"],
+    ]
+    assert made.services == (None, None, "echo", None)
+
+
+@pytest.mark.parametrize(
+    ("target", "why", "hint"),
+    [
+        ("tcp://127.0.0.1:1=echo,echo", "is taken by route 'echo'", "all but one need match="),
+        ("tcp://127.0.0.1:1=chat,chat", "two routes for silence: 'chat' by silence(1)", "speak first"),
+        ("tcp://127.0.0.1:1=files,files", "can never be reached: 'files' by", "narrower"),
+        ("tcp://127.0.0.1:1=echo,", "unknown service ''", "services: echo"),
+        ("tcp://127.0.0.1:1=echo,datagram", "datagram is served over udp", "echo is the one"),
+        ("udp://127.0.0.1:1=datagram,datagram", "is taken by route 'datagram'", "no first bytes"),
+    ],
+)
+def test_services_that_cannot_share_a_port(target: str, why: str, hint: str) -> None:
+    with pytest.raises(RouteError) as caught:
+        plan(target)
+    assert why in str(caught.value)
+    assert hint in (caught.value.hint or "")

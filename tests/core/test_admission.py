@@ -121,13 +121,11 @@ def test_the_last_one_to_leave_is_told_of() -> None:
     ("peer", "key"),
     [
         (("192.0.2.1", 5), "192.0.2.1"),
-        (("2001:db8::1", 5, 0, 0), "2001:db8::1"),
+        (("::ffff:192.0.2.1", 5, 0, 0), "192.0.2.1"),
         (("127.0.0.1", 5), None),
         (("127.9.9.9", 5), None),
         (("::1", 5, 0, 0), None),
         (("::ffff:127.0.0.1", 5, 0, 0), None),
-        (("::10", 5, 0, 0), "::10"),
-        (("::1ff", 5, 0, 0), "::1ff"),
         ("/run/x.sock", None),
         ("", None),
         (None, None),
@@ -136,6 +134,31 @@ def test_the_last_one_to_leave_is_told_of() -> None:
 )
 def test_address_key(peer: Any, key: str | None) -> None:
     assert address_key(peer) == key
+
+
+def test_ipv6_is_counted_by_64_bits() -> None:
+    """Whoever has one address there has 2 ** 64 of them (RFC 6177)."""
+    keys = [address_key((host, 5, 0, 0)) for host in ("2001:db8::1", "2001:db8:0:0:ffff::2", "2001:db8:0:1::1")]
+    assert keys[0] == keys[1] != keys[2]
+    assert None not in keys
+    assert address_key(("fe80::1%eth0", 5, 0, 2)) == address_key(("fe80::2%eth0", 5, 0, 2))
+    assert address_key(("::10", 5, 0, 0)) is not None  # not ::1, which it begins with
+
+
+def test_an_address_that_turns_out_to_be_another_is_counted_as_that() -> None:
+    above = Admission(10, 2)
+    admission = Admission(10, 1, parent=above)
+    admission.add(None)
+    assert not admission.crowded("a")
+    admission.move(None, "a")
+    assert admission.crowded("a")
+    assert not above.crowded("a")
+    admission.move("a", "b")
+    assert not admission.crowded("a")
+    assert admission.crowded("b")
+    admission.remove("b")
+    assert (admission.count, above.count) == (0, 0)
+    assert not admission.crowded("b")
 
 
 # ── descriptors ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,8 +6,8 @@ import ssl
 
 import pytest
 
-from aionet.client.certificate import parse_certificate
 from aionet.core.banners import MAX_BANNER, Greeting, greet
+from aionet.core.certificate import parse_certificate
 
 from ..conftest import TLSFiles
 from .probing_tools import speaking

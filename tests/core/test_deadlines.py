@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aionet import CloseReason, LengthPrefixCodec, LineCodec, StreamHandler, Timeouts
-from aionet.core.deadlines import Deadlines, resolution
+from aionet.core.deadlines import AT_ONCE, Deadlines, resolution
 from aionet.core.stream import StreamConnection
 from aionet.testing import HandlerHarness, VirtualClockLoop
 
@@ -148,6 +149,41 @@ def test_stop_forgets_everything(loop: VirtualClockLoop) -> None:
     deadlines.watch(item, loop.time() + 1)
     loop.advance(10)
     assert len(item.seen) == 1
+
+
+def test_a_crowd_leaves_turns_of_the_loop_to_others(loop: VirtualClockLoop) -> None:
+    deadlines = Deadlines(loop, 0.5)
+    crowd = [Item(loop) for _ in range(3 * AT_ONCE + 1)]
+    for item in crowd:
+        deadlines.watch(item, loop.time() + 0.1)
+    turns: list[int] = []
+
+    def other() -> None:
+        turns.append(sum(bool(item.seen) for item in crowd))
+        if turns[-1] < len(crowd):
+            loop.call_soon(other)
+
+    loop.call_later(0.5, other)
+    loop.advance(2)
+    assert all(len(item.seen) == 1 for item in crowd)
+    assert {b - a for a, b in pairwise(turns)} <= {0, 1, AT_ONCE}
+    assert len(turns) >= 4
+
+
+def test_stop_between_two_turns(loop: VirtualClockLoop) -> None:
+    deadlines = Deadlines(loop, 0.5)
+
+    class Stops(Item):
+        def check_deadlines(self, now: float) -> float | None:
+            self.loop.call_soon(deadlines.stop)
+            return super().check_deadlines(now)
+
+    crowd = [Stops(loop) for _ in range(2 * AT_ONCE)]
+    for item in crowd:
+        deadlines.watch(item, loop.time() + 0.1)
+    loop.advance(2)
+    assert sum(bool(item.seen) for item in crowd) == AT_ONCE
+    assert all(item.due == -1 for item in crowd)
 
 
 def test_one_that_fails_does_not_take_the_timer_from_the_others(loop: VirtualClockLoop) -> None:

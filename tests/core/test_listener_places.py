@@ -20,12 +20,6 @@ from ..conftest import TLSFiles
 from ..serving import Recorder, collect, eventually, open_raw, serving
 
 
-@pytest.fixture
-def swept_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener_module, "SWEEP_EVERY", 0.05)
-
-
-@pytest.mark.usefixtures("swept_often")
 async def test_failed_handshakes_keep_nobody_out(tls_files: TLSFiles) -> None:
     """Nobody is told of them: each held a place for 15 seconds, so some lines of garbage a second closed a port."""
     places = 5
@@ -40,7 +34,6 @@ async def test_failed_handshakes_keep_nobody_out(tls_files: TLSFiles) -> None:
             assert await conn.receive() == b"X\n"
 
 
-@pytest.mark.usefixtures("swept_often")
 async def test_handshakes_that_stall_give_their_places_back_when_the_peer_leaves(tls_files: TLSFiles) -> None:
     places = 5
     endpoint = f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}"

@@ -16,11 +16,14 @@ from aionet.cli.loading import load_router
 from .trying import ROOT, program
 
 ENDPOINTS: Final = {
+    "asgi_guest": ["tcp://127.0.0.1:0"],
+    "browser_chat": ["ws://127.0.0.1:0/chat", "tcp://127.0.0.1:0"],
     "custom_codec": ["tcp://127.0.0.1:0"],
     "embed": ["tcp://127.0.0.1:0"],
     "kv": ["tcp://127.0.0.1:0"],
     "proxy": ["tcp://127.0.0.1:0"],
     "pubsub": ["tcp://127.0.0.1:0"],
+    "smtp_guest": ["tcp://127.0.0.1:0"],
     "three_styles": ["tcp://127.0.0.1:0"] * 3,
     "tls_client_certs": ["tls://localhost:0"],
     "udp_time": ["udp://127.0.0.1:0"],
@@ -51,7 +54,7 @@ def test_serve_finds_its_router(name: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)  # for the certificates
     router = load_router(f"examples.{name}:router", str(ROOT))
     assert isinstance(router, Router)
-    assert len(router.routes) == ROUTES[name]
+    assert len(router.ports) == ROUTES[name]
 
 
 def test_serve_runs_a_router_of_a_module(tmp_path: Path) -> None:
@@ -77,4 +80,4 @@ def test_its_docstring_says_how_to_run_and_to_try_it(name: str) -> None:
 
 def load_router_ports(name: str) -> list[str]:
     source = (ROOT / "examples" / f"{name}.py").read_text()
-    return re.findall(r'(?:endpoint|listen|shout|resolve|greet): str = "\w+://[\w.]+:(\d+)"', source)
+    return re.findall(r'(?:endpoint|listen|shout|resolve|greet): str = "\w+://[\w.]+:(\d+)[^"]*"', source)

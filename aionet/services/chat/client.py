@@ -16,12 +16,16 @@ from ...errors import ConfigError
 from .keyboard import HasFileno, Keyboard
 from .screen import Screen
 from .text import visible
-from .wire import JOINED, MAX_LINE, PROMPT
+from .wire import JOINED, MAX_LINE, PROMPT, TranscriptCodec
 
 __all__ = ["run_chat"]
 
 TIMEOUTS: Final = Timeouts(first_message=math.inf, message=math.inf, idle=math.inf)
 """A person reads in silence for as long as it pleases; keep-alive probes find a server that died."""
+
+GREETING_WAIT: Final = 5.0
+"""Seconds to let the server speak first, as it does. On a port that it shares it is known by its clients' silence, and
+who spoke at once would be taken for somebody else's."""
 
 NAME_WAIT: Final = 5.0
 """Seconds to wait for the answer to a name given beforehand. A server that says neither yes nor no is taken as yes."""
@@ -50,7 +54,7 @@ async def run_chat(
     main thread only. A line above 4096 bytes is not sent, and that is said.
 
     Args:
-        endpoint: ``tcp://``, ``tls://`` or ``unix://``.
+        endpoint: ``tcp://``, ``tls://``, ``ws://``, ``wss://`` or ``unix://``.
         name: Answers the server's first question. If the server refuses it, a person is asked again; a pipe or a
             file is not, so that its first line does not become a name.
         stdin: Descriptor, or a file of which nothing has been read through its own buffer.
@@ -72,7 +76,9 @@ async def run_chat(
     keyboard = Keyboard(stdin, MAX_LINE)
     screen = Screen(stdout or sys.stdout, skip=PROMPT if name is not None else b"")
     conn: Connection[bytes]
-    async with connect(endpoint, timeout=timeout, timeouts=TIMEOUTS, ssl_context=ssl_context) as conn:
+    async with connect(
+        endpoint, codec=TranscriptCodec, timeout=timeout, timeouts=TIMEOUTS, ssl_context=ssl_context
+    ) as conn:
         return await _Client(conn, keyboard, screen, stderr or sys.stderr, name).run()
 
 
@@ -85,6 +91,7 @@ class _Client:
         self._screen = screen
         self._stderr = stderr
         self._name = name
+        self._greeted = anyio.Event()
         self._opening = b""
         """What came until our name was taken or refused."""
         self._name_answered = anyio.Event()
@@ -112,6 +119,7 @@ class _Client:
                 if chunk is None:
                     self._screen.show_unfinished()
                 else:
+                    self._greeted.set()
                     self._look_for_answer(chunk)
                     self._screen.feed(chunk)
         except anyio.EndOfStream:
@@ -139,6 +147,8 @@ class _Client:
 
     async def _speak(self) -> None:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the listener says so
+            with anyio.move_on_after(GREETING_WAIT):
+                await self._greeted.wait()
             if await self._introduce():
                 await self._send_lines()
             await self._leave()

@@ -10,6 +10,7 @@ import anyio
 
 from ... import CloseReason, Connection, Group, SlowConsumerPolicy, StreamHandler, Timeouts
 from ...errors import ConfigError, FrameTooLarge, ProtocolError
+from ...routing import prefix, silence
 from .names import NameRefused, name_keys, parse_name
 from .text import decode, strip_telnet, visible
 from .wire import JOINED, MAX_LINE, PROMPT, REFUSAL_LIMIT, ChatCodec, server_line
@@ -76,6 +77,7 @@ class Chat(StreamHandler[bytes]):
     """
 
     codec = ChatCodec
+    match = silence() | prefix(b"/")  # a client waits to be asked for a name; a command is all it may say before
     timeouts = Timeouts(
         first_message=60.0,  # to think of a name
         message=120.0,  # telnet in character mode sends every key at once: the time to type one line

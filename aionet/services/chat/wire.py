@@ -20,10 +20,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from ... import LineCodec
+from ... import LineCodec, RawCodec
 from ...errors import EncodeError
 
-__all__ = ["JOINED", "MAX_LINE", "PROMPT", "REFUSAL_LIMIT", "SERVER", "ChatCodec", "server_line"]
+__all__ = ["JOINED", "MAX_LINE", "PROMPT", "REFUSAL_LIMIT", "SERVER", "ChatCodec", "TranscriptCodec", "server_line"]
 
 PROMPT: Final = b"Enter your username: "
 """Asked on connect, and again after each refusal. Without a line end: the answer is typed behind it."""
@@ -44,6 +44,22 @@ REFUSAL_LIMIT: Final = 5
 def server_line(text: str) -> bytes:
     """A line of the server itself, without its line end. The text must be :func:`~.text.visible` already."""
     return f"{SERVER}{text}".encode()
+
+
+class TranscriptCodec(RawCodec):
+    """What a terminal shows, for the client: as it comes from a stream; of WebSocket messages, a line each."""
+
+    text = True
+
+    __slots__ = ()
+
+    def feed_payload(self, payload: bytes) -> list[bytes]:
+        """A line with its end, or the prompt, which has none."""
+        return [payload if payload == PROMPT else payload + b"\n"]
+
+    def encode_payload(self, message: bytes) -> bytes:
+        """A line without its end."""
+        return message.removesuffix(b"\n")
 
 
 class ChatCodec(LineCodec):

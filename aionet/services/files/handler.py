@@ -12,6 +12,7 @@ from typing import Final
 
 from aionet import Connection, Limits, StreamHandler, Timeouts
 from aionet.errors import ProtocolError
+from aionet.routing import regex
 
 from .disk import BLOCK, THREADS, Disk, Lease
 from .entries import format_entries, format_time
@@ -31,6 +32,10 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "QUIT": "QUIT",
 }
 
+_MATCH: Final = regex(rb"(?:%b)[ ;\r\n]" % "|".join(_COMMANDS).encode()) & ~regex(rb"[A-Z]+ (?:/|https?://)")
+"""A verb in capitals, for "hello" is said to others too; and no request of HTTP: no name begins with a slash, or has
+two in a row."""
+
 
 class Files(StreamHandler[Message]):
     """Serve a directory: ``HELLO``, ``LIST [name]``, ``GET name``, ``QUIT``.
@@ -47,6 +52,7 @@ class Files(StreamHandler[Message]):
     """
 
     codec = RequestCodec()
+    match = _MATCH
 
     limits = Limits(
         # A download holds two descriptors and up to two blocks (512 KiB): so 512 MiB and 2,000 descriptors at most.

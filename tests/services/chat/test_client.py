@@ -68,6 +68,28 @@ class Desk:
         await self.until(lambda: self.stdout.getvalue() == text)
 
 
+@pytest.fixture(autouse=True)
+def _no_greeting_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "GREETING_WAIT", 0.0)
+
+
+async def test_nothing_is_said_before_the_server_has_spoken(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that on a port that several share, the client's silence can tell whose it is."""
+    monkeypatch.setattr(client, "GREETING_WAIT", 20.0)
+
+    async def script() -> None:
+        desk.type("alice\n")
+        desk.end()
+        await anyio.wait_all_tasks_blocked()
+        assert desk.conn.sent == b""
+        desk.conn.arrive(PROMPT)
+        await desk.conn.half_closed.wait()
+        desk.conn.arrive(anyio.EndOfStream())
+
+    assert await desk.run(script) == 0
+    assert desk.conn.sent == b"alice\n"
+
+
 @pytest.fixture
 def desk() -> Iterator[Desk]:
     made = Desk(*os.pipe())

@@ -9,11 +9,13 @@ import pytest
 
 from aionet import CloseReason, Timeouts
 from aionet.errors import ConfigError, IncompleteFrame
+from aionet.routing import ConnectionFacts, Verdict
 from aionet.services.chat import Chat
 from aionet.services.chat.handler import LISTED_NAMES
 from aionet.services.chat.text import visible
 from aionet.services.chat.wire import MAX_LINE, PROMPT, REFUSAL_LIMIT
 from aionet.styles import StreamStyle, stream_style
+from aionet.testing import verify_matcher
 
 from .fakes import FakeRoom, World
 
@@ -24,6 +26,12 @@ def test_is_a_callback_handler_with_deadlines_of_its_own() -> None:
     assert stream_style(Chat(room=FakeRoom())) is StreamStyle.CALLBACK
     assert isinstance(Chat.timeouts, Timeouts)
     assert Chat.timeouts.idle > 3600
+
+
+def test_clients_are_known_by_their_silence_or_a_command() -> None:
+    assert Chat.match is not None
+    verify_matcher(Chat.match, [b"/who\n"], [b"", b"alice\n"])
+    assert Chat.match.verdict(b"", ConnectionFacts(peer=None, silent=True)) is Verdict.MATCH
 
 
 @pytest.mark.parametrize("options", [{"rate": 0}, {"rate": math.nan}, {"burst": 0}])

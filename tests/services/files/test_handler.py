@@ -17,6 +17,7 @@ from aionet.services.files.disk import BLOCK
 from aionet.services.files.entries import parse_entries
 from aionet.services.files.handler import ENTRIES_PER_PART, Files
 from aionet.services.files.paths import Directory
+from aionet.testing import verify_matcher
 from tests.tools import require
 
 from .conftest import Tree
@@ -30,6 +31,15 @@ def make_big(root: Path, size: int = BIG) -> bytes:
     content = os.urandom(1024 * 1024) * (size // (1024 * 1024))
     (root / "big").write_bytes(content)
     return content
+
+
+def test_clients_are_known_by_the_verbs_but_not_those_of_http() -> None:
+    assert Files.match is not None
+    verify_matcher(
+        Files.match,
+        [b"HELLO\n", b"HELLO\r\n", b"LIST music\n", b"LIST;x=1\n", b"GET http\n", b"GET httpd.conf", b"QUIT\n"],
+        [b"", b"GET / HTTP/1.1\r\n", b"GET http://a/ HTTP/1.1\r\n", b"hello\n", b"GETS\n", b"HEAD / HTTP/1.1\r\n"],
+    )
 
 
 async def test_the_commands_by_hand(tree: Tree) -> None:

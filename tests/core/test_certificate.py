@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aionet.client.certificate import parse_certificate
+from aionet.core.certificate import parse_certificate
 
 CA = trustme.CA()
 

@@ -1,0 +1,98 @@
+"""WebSocket frames as peers send them, right and wrong; and how the library alone would take them."""
+
+from __future__ import annotations
+
+import codecs
+import struct
+from dataclasses import dataclass, field
+
+from websockets.exceptions import PayloadTooBig
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import Protocol, Side, State
+
+from aionet.errors import FrameTooLarge, MalformedFrame
+from aionet.handler import Codec
+
+KEY = b"\x01\x02\x03\x04"
+
+
+def frame(
+    opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, mask: bool = True, length: int | None = None
+) -> bytes:
+    """A frame; ``length``: what its header claims instead of the truth."""
+    size = len(payload) if length is None else length
+    head = bytes([fin << 7 | rsv << 4 | opcode])
+    if size < 126:
+        head += bytes([mask << 7 | size])
+    elif size < 65536:
+        head += bytes([mask << 7 | 126]) + struct.pack("!H", size)
+    else:
+        head += bytes([mask << 7 | 127]) + struct.pack("!Q", size)
+    if not mask:
+        return head + payload
+    return head + KEY + bytes(byte ^ KEY[index % 4] for index, byte in enumerate(payload))
+
+
+def text(payload: str | bytes, *, fin: bool = True, rsv: int = 0) -> bytes:
+    return frame(1, payload.encode() if isinstance(payload, str) else payload, fin=fin, rsv=rsv)
+
+
+def close(code: int | None = 1000, words: bytes = b"") -> bytes:
+    return frame(8, b"" if code is None else struct.pack("!H", code) + words)
+
+
+def read_frames(data: bytes, *, masked: bool = False, inflate: bool = False) -> list[tuple[int, bytes]]:
+    """What a peer reads of whole frames: opcode and payload."""
+    reader = Protocol(Side.SERVER if masked else Side.CLIENT, max_size=None)
+    if inflate:
+        reader.extensions = [PerMessageDeflate(True, True, 15, 15)]
+    reader.receive_data(data)
+    assert reader.parser_exc is None
+    return [(int(event.opcode), bytes(event.data)) for event in reader.events_received() if isinstance(event, Frame)]
+
+
+@dataclass
+class Outcome:
+    """What came of some bytes."""
+
+    messages: list[tuple[bool, bytes]] = field(default_factory=list)  # whether it is text
+    said: list[tuple[int, bytes]] = field(default_factory=list)  # frames sent: pongs, and the close frame
+    fault: type[Exception] | None = None
+    ended: bool = False
+
+
+def by_library(data: bytes, side: Side, max_size: int) -> Outcome:
+    """Frame after frame by the library, a byte at a time; messages put together as RFC 6455 says."""
+    library = Protocol(side, state=State.OPEN, max_size=max_size)
+    outcome = Outcome()
+    decoder: codecs.IncrementalDecoder | None = None
+    kind, parts = Opcode.CONT, b""
+    for index in range(len(data)):
+        library.receive_data(data[index : index + 1])
+        for event in library.events_received():
+            assert isinstance(event, Frame)
+            if event.opcode is Opcode.CLOSE:
+                outcome.ended = True
+            if event.opcode in (Opcode.TEXT, Opcode.BINARY):
+                kind, parts = event.opcode, b""
+                decoder = codecs.getincrementaldecoder("utf-8")()
+            if event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+                parts += event.data
+                if kind is Opcode.TEXT and decoder is not None:
+                    try:
+                        decoder.decode(event.data, event.fin)
+                    except UnicodeDecodeError as exc:
+                        library.fail(CloseCode.INVALID_DATA, f"{exc.reason} at position {exc.start}")
+                        outcome.fault = MalformedFrame
+                        break
+                if event.fin:
+                    outcome.messages.append((kind is Opcode.TEXT, parts))
+    if library.parser_exc is not None:
+        outcome.fault = FrameTooLarge if isinstance(library.parser_exc, PayloadTooBig) else MalformedFrame
+    outcome.said = read_frames(b"".join(library.data_to_send()), masked=side is Side.CLIENT)
+    return outcome
+
+
+def feed(codec: Codec[bytes], chunks: list[bytes]) -> list[bytes]:
+    return [message for chunk in chunks for message in codec.feed(chunk)]
