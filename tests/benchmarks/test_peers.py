@@ -43,7 +43,7 @@ TRIES = [
     *streams("lines", lines.PEERS, framing="lines"),
     *streams("length", length.PEERS, framing="length"),
     *streams("tls", TLS, tls=True),
-    *streams("websocket", [peer for peer in websocket.PEERS if peer.key != "aionet"], framing="websocket"),
+    *streams("websocket", websocket.PEERS, framing="websocket"),
     *(
         Try(
             f"fanout {peer.key}",
