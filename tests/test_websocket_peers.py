@@ -40,7 +40,7 @@ from .codecs.frames import frame, read_frames, text
 from .codecs.test_websocket_opening import get, head
 from .conftest import TLSFiles
 from .documents import ROOT, blocks, rows
-from .serving import Recorder, collect, eventually, open_raw, serving
+from .serving import Recorder, collect, descriptors, eventually, open_raw, serving
 
 WEB = "ws://127.0.0.1:0/chat"
 
@@ -271,9 +271,13 @@ async def test_the_library_s_client_hears_why_it_is_refused() -> None:
 
 
 async def test_our_client_says_what_it_was_answered() -> None:
-    async with serving(Echo(), WEB) as (_, place), serving(Echo()) as (_, plain):
+    async with serving(Echo(), WEB) as (server, place), serving(Echo()) as (_, plain):
+        await eventually(lambda: not server.connections)
+        before = descriptors()
         with pytest.raises(ConnectError, match="/other: no WebSocket there: the answer was '404 Not Found'"):
             await connect(place.location.replace("/chat", "/other"))
+        await eventually(lambda: not server.connections)
+        assert descriptors() == before
         with pytest.raises(ConnectError, match=r"the answer was 'GET / HTTP/1\.1'"):
             await connect(plain.location.replace("tcp", "ws"))
         with pytest.raises(EndpointError, match="is the side of a server"):
@@ -289,9 +293,9 @@ async def test_our_client_says_what_it_was_answered() -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(leaves, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(leaves, "127.0.0.1", 0) as listener:
         with pytest.raises(ConnectError, match="closed by the peer during the handshake"):
-            await connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            await connect(f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}/")
 
 
 # ── peers that mean no good ──────────────────────────────────────────────────────────────────────────────────────────

@@ -129,6 +129,8 @@ async def _handshake(endpoint: Endpoint, conn: StreamConnection[Any]) -> None:
     try:
         await conn.wait_open()
     except anyio.BrokenResourceError as exc:
+        conn.abort()  # it would linger
+        await conn.wait_closed()
         raise ConnectError(f"{endpoint.location}: {conn.codec.fault or f'{exc} during the handshake'}") from exc
     except BaseException:
         conn.abort()
