@@ -98,6 +98,9 @@ class DatagramHandler:
         An exception drops this datagram alone and is reported; the port goes on.
         """
 
+    def on_error(self, port: DatagramPort[Any], exc: OSError) -> None:
+        """The network refused an earlier datagram (ICMP, such as "port unreachable"). Clients alone hear of it."""
+
     def on_drain(self, port: DatagramPort[Any]) -> None:
         """The server is leaving; the port closes when this returns."""
 

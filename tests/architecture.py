@@ -3,7 +3,7 @@
 ::
 
     7  cli/            __main__.py
-    6  services/  ||   testing/
+    6  services/  ||   testing/   load/
     5  __init__.py
     4  server.py  running.py  supervisor.py  client/  observe/  cluster/
     3  core/
@@ -58,7 +58,7 @@ ROOMS: Final = (
     ("core",),
     ("server", "running", "supervisor", "client", "observe", "cluster"),
     ("__init__",),
-    ("services", "testing"),
+    ("services", "testing", "load"),
     ("cli", "__main__"),
 )
 ROOM: Final = {part: number for number, parts in enumerate(ROOMS) for part in parts}

@@ -27,6 +27,12 @@ from aionet.errors import EndpointError
         ("unix://app%3F.sock", "unix", "", 0, "app?.sock", {}),
         ("udp://239.1.2.3:5000?interface=127.0.0.1&ttl=0", "udp", "239.1.2.3", 5000, "", None),
         ("fd://3", "fd", "", 3, "", {}),
+        ("ws://127.0.0.1:8081/chat", "ws", "127.0.0.1", 8081, "/chat", {}),
+        ("wss://[::1]:8443?cert=a.pem", "wss", "::1", 8443, "/", {"cert": "a.pem"}),
+        ("ws://example.com/a/b%20c?nodelay=0", "ws", "example.com", 80, "/a/b%20c", {"nodelay": False}),
+        ("wss://[::1]/", "wss", "::1", 443, "/", {}),
+        ("ws://*:0", "ws", "", 0, "/", {}),
+        ("tcp://127.0.0.1:1?proxy_header=v2", "tcp", "127.0.0.1", 1, "", {"proxy_header": "v2"}),
         ("tcp://h:1?nodelay=YES&keepalive=off", "tcp", "h", 1, "", {"nodelay": True, "keepalive": False}),
     ],
 )
@@ -79,6 +85,14 @@ TYPOS = [
     ("unix:///run/a.sock?mode=rw", "mode 'rw' is not octal", "such as mode=0600"),
     ("unix:///run/a.sock?mode=0888", "mode '0888' is not octal", None),
     ("unix:///run/a.sock?mode=100600", "mode '100600' is not octal", None),
+    ("ws://127.0.0.1:x/", "port 'x' is not a number", None),
+    ("ws://::1/", "an IPv6 address stands in brackets", None),
+    ("ws://user@127.0.0.1:1/", "only host:port may stand here", None),
+    ("ws://127.0.0.1:1/a b", "'/a b' is no path of a URL", "percent-encoded: /a%20b"),
+    ("ws://127.0.0.1:1/é", "is no path of a URL", "percent-encoded: /%C3%A9"),
+    ("ws://127.0.0.1:1/#top", "is no path of a URL", None),
+    ("ws://127.0.0.1:1/?cert=a.pem", "ws has no option 'cert'", None),
+    ("tcp://127.0.0.1:1?proxy_header=v3", "proxy_header is v1 or v2, not 'v3'", None),
     ("fd://three", "descriptor 'three' is not a number", None),
     ("fd://-1", "descriptor '-1' is not a number", None),
     ("fd://2000000", "descriptor 2000000 is above 1048576", None),
@@ -176,6 +190,13 @@ def test_what_it_says_of_itself() -> None:
     assert Endpoint.parse("tcp://*:1").location == "tcp://*:1"
     assert Endpoint.parse("tcp://[::1]:1?nodelay=0").location == "tcp://[::1]:1"
     assert str(Endpoint.parse("tcp://[::1]:1?nodelay=no")) == "tcp://[::1]:1?nodelay=0"
+
+
+def test_what_it_says_of_its_transport() -> None:
+    told = {scheme: Endpoint(scheme, "example.com", 1) for scheme in SCHEMES}
+    assert {scheme for scheme, endpoint in told.items() if endpoint.is_tls} == {"tls", "wss"}
+    assert {scheme for scheme, endpoint in told.items() if endpoint.is_websocket} == {"ws", "wss"}
+    assert Endpoint.parse("ws://[::1]:1?nodelay=0").location == "ws://[::1]:1/"
 
 
 def test_every_option_says_what_it_means() -> None:

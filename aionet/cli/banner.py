@@ -171,4 +171,4 @@ def _reachable(endpoint: Endpoint) -> str:
     if endpoint.scheme in ("unix", "fd"):
         return endpoint.location
     scheme = "tcp" if endpoint.scheme == "auto" else endpoint.scheme  # plain is served there as well
-    return Endpoint(scheme, _host(endpoint), endpoint.port).location
+    return Endpoint(scheme, _host(endpoint), endpoint.port, endpoint.path).location

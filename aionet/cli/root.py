@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "get": "Fetch a file from a files server.",
     "scan": "Find out which ports of your hosts are open.",
     "resolve": "Look up names, addresses, services, and this machine.",
+    "bench": "Put load on a server; count, time and check its answers.",
 }
 """Commands, in the order of ``--help``, and what they do: listed without importing them."""
 

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar, overload
 
 from ..core.connecting import ConnectTimings, open_stream
 from ..endpoint import Endpoint
-from ..errors import ConnectTimeout
-from ..handler import CodecSource, Connection
+from ..errors import ConnectTimeout, RouteError
+from ..handler import CodecSource, Connection, StreamHandler
 from ..limits import Limits, Timeouts
 from .opening import Opening
 
@@ -26,9 +26,10 @@ def connect(
     endpoint: str | Endpoint,
     *,
     codec: None = None,
+    handler: None = None,
     timeout: float = ...,
-    limits: Limits = ...,
-    timeouts: Timeouts = ...,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
     ssl_context: Any = None,
     timings: ConnectTimings | None = None,
     proxy_header: bytes = ...,
@@ -37,10 +38,23 @@ def connect(
 def connect(
     endpoint: str | Endpoint,
     *,
-    codec: CodecSource[M],
+    codec: CodecSource[M] | None = None,
+    handler: StreamHandler[M],
     timeout: float = ...,
-    limits: Limits = ...,
-    timeouts: Timeouts = ...,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
+    ssl_context: Any = None,
+    timings: ConnectTimings | None = None,
+) -> Opening[Connection[M]]: ...
+@overload
+def connect(
+    endpoint: str | Endpoint,
+    *,
+    codec: CodecSource[M],
+    handler: None = None,
+    timeout: float = ...,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
     ssl_context: Any = None,
     timings: ConnectTimings | None = None,
     proxy_header: bytes = ...,
@@ -49,9 +63,10 @@ def connect(
     endpoint: str | Endpoint,
     *,
     codec: CodecSource[Any] | None = None,
+    handler: StreamHandler[Any] | None = None,
     timeout: float = 10.0,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
-    timeouts: Timeouts = CLIENT_TIMEOUTS,
+    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
     ssl_context: Any = None,
     timings: ConnectTimings | None = None,
     proxy_header: bytes = b"",
@@ -64,10 +79,13 @@ def connect(
 
     Args:
         endpoint: ``tcp://``, ``tls://``, ``ws://``, ``wss://`` or ``unix://``.
-        codec: As on a server; left out, messages are chunks of bytes as they come (WebSocket's: its messages).
+        codec: As on a server; left out, the handler's, or else chunks of bytes as they come (over WebSocket: messages).
+        handler: Gets the messages by its callbacks, as on a server, from ``on_connect`` on, which is called before the
+            connection is returned; :meth:`~aionet.Connection.receive` is then not for use. Unlike a server's, the
+            connection is read on while its output is congested. Left out, whoever connects receives.
         timeout: Seconds for everything up to the connection: look-up, connect, TLS, the codec's handshake.
-        limits: Water marks of this connection.
-        timeouts: Its deadlines; by default none for what is received.
+        limits: Water marks of this connection; left out, the handler's, or the defaults.
+        timeouts: Its deadlines; left out, the handler's, or :data:`CLIENT_TIMEOUTS`: none for what is received.
         ssl_context: An ``ssl.SSLContext`` instead of one made from the endpoint's options.
         timings: Told when each phase was done; of an attempt that failed, how far it came.
         proxy_header: What a proxy sends first, to say for whom it speaks:
@@ -75,11 +93,20 @@ def connect(
 
     Raises:
         EndpointError: the endpoint does not parse, or cannot be connected to.
+        RouteError: the handler is no :class:`~aionet.StreamHandler`, or mixes styles.
         TLSConfigError: a certificate or CA file named in it.
         ConnectError: it could not be reached, or TLS, or the codec's handshake, was refused.
         ConnectTimeout: not within ``timeout``.
     """
     where = Endpoint.parse(endpoint)
+    if handler is not None:
+        if not isinstance(handler, StreamHandler):
+            raise RouteError(
+                f"{handler!r} is no StreamHandler instance: a client's handler has callbacks",
+                hint="a coroutine needs no handler: async with connect(...) as conn",
+            )
+        codec = handler.codec if codec is None else codec
+        limits, timeouts = limits or handler.limits, timeouts or handler.timeouts
 
     async def open_() -> Connection[Any]:
         try:
@@ -87,8 +114,9 @@ def connect(
                 return await open_stream(
                     where,
                     codec,
-                    limits=limits,
-                    timeouts=timeouts,
+                    handler,
+                    limits=limits or Limits(),
+                    timeouts=timeouts or CLIENT_TIMEOUTS,
                     ssl_context=ssl_context,
                     timings=timings,
                     proxy_header=proxy_header,

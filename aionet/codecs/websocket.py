@@ -34,6 +34,9 @@ __all__ = ["Page", "Text", "UpgradeRequest", "WebSocketCodec"]
 
 M = TypeVar("M")
 
+PIECE: Final = 64 * KIB
+"""Bytes of a message that leaves, where its borders mean nothing: what our own other side takes."""
+
 _CODES: Final = {
     CloseReason.SHUTDOWN: CloseCode.GOING_AWAY,
     CloseReason.IDLE_TIMEOUT: CloseCode.GOING_AWAY,
@@ -70,7 +73,7 @@ class WebSocketCodec(FrameCodec[M]):
       bytes; what is written as :class:`Text` (or ``str``) leaves as text, other bytes as binary.
     * :class:`~aionet.codecs.LineCodec`, :class:`~aionet.codecs.JsonCodec`: it is a line, or a value, without its
       framing; they leave as text.
-    * any other codec: payloads, put together, are the stream of that codec, and so is what leaves.
+    * any other codec: payloads, put together, are the stream of that codec; so is what leaves, in at most 64 KiB each.
 
     Args:
         inner: Left out, the codec of the handler that it serves, or else ``RawCodec``.
@@ -101,6 +104,7 @@ class WebSocketCodec(FrameCodec[M]):
         "_opening",
         "_settings",
         "_size",
+        "_streams",
         "_text",
         "batches",
         "inner",
@@ -145,10 +149,11 @@ class WebSocketCodec(FrameCodec[M]):
         self.inner: Codec[Any] = self._make_inner()
         if not self.inner.is_open:
             raise ConfigError(f"{self.inner!r} carries other codecs, and cannot be carried")
-        size = max(64 * KIB, self.inner.max_size) if self._size is None else self._size
+        size = max(PIECE, self.inner.max_size) if self._size is None else self._size
         super().__init__(size, type(self.inner) is RawCodec)
         self.text = self.inner.text if self._text is None else self._text
-        self.batches = (self._raw or self.inner.batches) and not self._settings.compress
+        self._streams = type(self.inner).feed_payload is Codec.feed_payload
+        self.batches = (self._raw or self.inner.batches) and not (self._settings.compress or self._streams)
         self.is_open = False
         self.request: UpgradeRequest | None = None
         self._last_words: tuple[int, str] | None = None
@@ -233,7 +238,14 @@ class WebSocketCodec(FrameCodec[M]):
                 raise EncodeError(f"{message[:40]!a} cannot be sent as text: {exc.reason}") from exc
         elif not isinstance(message, bytes):
             payload = to_bytes(message)
-        return self.frame(self._kind(payload), payload)
+        return self._split(payload) if self._streams else self.frame(self._kind(payload), payload)
+
+    def _split(self, data: bytes) -> bytes:
+        """Bytes whose borders mean nothing, in messages that a peer with our own limits takes."""
+        if len(data) <= PIECE:
+            return self.frame(self._kind(data), data)
+        pieces = [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
+        return b"".join([self.frame(self._kind(piece), piece) for piece in pieces])
 
     def _kind(self, payload: bytes) -> int:
         return TEXT if isinstance(payload, Text) or (self.text and is_utf8(payload)) else BINARY
@@ -252,8 +264,8 @@ class WebSocketCodec(FrameCodec[M]):
         return b"".join([self.frame(self._kind(payload), payload) for payload in payloads])
 
     def carry(self, data: bytes) -> bytes:
-        """Bytes in the form of ``inner``, as a message of their own."""
-        return self.frame(self._kind(data), data)
+        """Bytes in the form of ``inner``, as a message of their own; of a stream, or a file, as several."""
+        return self._split(data) if self._streams or self._raw else self.frame(self._kind(data), data)
 
     def farewell(self, reason: CloseReason) -> bytes:
         """A close frame whose code says why; before the handshake is done, an answer of HTTP."""

@@ -19,13 +19,12 @@ from .. import codecs
 from ..codecs.proxy_header import format_v1, format_v2
 from ..endpoint import Endpoint
 from ..errors import ConnectError, ConnectTimeout, EndpointError
-from ..events import Events
-from ..handler import CodecSource
+from ..handler import CodecSource, StreamHandler
 from ..limits import Limits, Timeouts
 from .connections import connection_factory
 from .context import StreamContext
 from .deadlines import Deadlines
-from .loop import shared
+from .loop import client_events, shared
 from .sockets import SocketAddress, apply_options, reason_of, resolve
 from .stream import StreamConnection
 from .tls import certificate_hint, checked_context, client_context
@@ -61,6 +60,7 @@ class ConnectTimings:
 async def open_stream(
     endpoint: Endpoint,
     codec: CodecSource[Any] | None,
+    handler: StreamHandler[Any] | None = None,
     *,
     limits: Limits,
     timeouts: Timeouts,
@@ -73,7 +73,11 @@ async def open_stream(
     Args:
         proxy_header: Sent first; instead of the one that the endpoint's option asks for.
 
+    Without a ``handler`` messages wait until they are received. With one, what it raises is reported to the loop's
+    exception handler.
+
     Raises:
+        RouteError: the handler mixes styles.
         EndpointError: nothing that can be connected to.
         TLSConfigError: a certificate or CA file of the endpoint.
         ConnectError: it could not be reached, or TLS was refused; says why.
@@ -85,15 +89,18 @@ async def open_stream(
         codec = codecs.WebSocketCodec.connecting(endpoint, codec or codecs.RawCodec)
     context: StreamContext[Any] = StreamContext(
         endpoint.location,
-        None,
+        handler,
         codec,
         loop=loop,
-        events=Events(),
+        events=client_events(handler),
         deadlines=client_deadlines(loop),
         limits=limits,
         timeouts=timeouts,
         half_close=not tls,
         nodelay_off=endpoint.options.get("nodelay") is False,
+        # A client that stopped reading while it cannot write, talking to a server that does the same, would wait for
+        # ever: what comes are the answers it has asked for.
+        reads_on=True,
     )
     sample = context.make_codec()
     if not sample.is_open and not sample.data_to_send():

@@ -105,6 +105,7 @@ class StreamContext(Generic[M]):
         "on_message",
         "on_writable",
         "probe_interval",
+        "reads_on",
         "sets_water",
         "shared",
         "style",
@@ -126,6 +127,7 @@ class StreamContext(Generic[M]):
         half_close: bool = True,
         nodelay_off: bool = False,
         endpoint: Endpoint | None = None,
+        reads_on: bool = False,
     ) -> None:
         self.name = name
         self.handler = handler
@@ -140,6 +142,7 @@ class StreamContext(Generic[M]):
         self.timeouts = timeouts
         self.half_close = half_close
         self.nodelay_off = nodelay_off
+        self.reads_on = reads_on  # also while its output is congested
         self.door: Door | None = None
         self.sets_water = (limits.high_water, limits.low_water) != (64 * 1024, 16 * 1024)  # both loops' defaults
         self.check_interval = min(timeouts.first_message, timeouts.message, timeouts.idle, timeouts.send) / 4

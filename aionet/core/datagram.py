@@ -43,18 +43,22 @@ async def listen_datagram(endpoint: Endpoint, handler: object, *, events: Events
     return ports
 
 
-async def open_datagram_port(endpoint: Endpoint, *, events: Events) -> UDPPort:
+async def open_datagram_port(endpoint: Endpoint, handler: object | None = None, *, events: Events) -> UDPPort:
     """A client's port: connected to the endpoint, so that it hears from that peer alone, and of refusals.
 
     For a multicast group, and with ``broadcast``, answers come from other addresses than the one sent to: then the
-    socket is not connected, :meth:`~UDPPort.send` goes to the group all the same, and anybody may answer.
+    socket is not connected, :meth:`~UDPPort.send` goes to the group all the same, and anybody may answer. Without a
+    ``handler`` datagrams wait until they are received.
 
     Raises:
+        RouteError: no datagram handler.
         ConnectError: the name does not resolve, or no route leads there.
         EndpointError: not a datagram endpoint, no port, or an option that cannot be.
     """
     if not endpoint.is_datagram or not endpoint.port:
         raise EndpointError(f"endpoint {str(endpoint)!r} is no UDP peer", hint="such as udp://127.0.0.1:7000")
+    if handler is not None:
+        datagram_style(handler)
     loop = asyncio.get_running_loop()
     connected = not (endpoint.is_multicast or endpoint.options.get("broadcast"))
     try:
@@ -63,7 +67,7 @@ async def open_datagram_port(endpoint: Endpoint, *, events: Events) -> UDPPort:
     except (OSError, UnicodeError) as exc:
         raise ConnectError(f"cannot reach {endpoint.location}: {reason_of(exc)}") from exc
     route = endpoint.location
-    port = UDPPort(loop, sock, None, events=events, endpoint=endpoint, route=route, peer=peer, connected=connected)
+    port = UDPPort(loop, sock, handler, events=events, endpoint=endpoint, route=route, peer=peer, connected=connected)
     port.start()
     return port
 

@@ -343,6 +343,8 @@ class OneByOne:
                 break
             except OSError as exc:
                 on_error(exc)
+                if sock.fileno() < 0:
+                    break  # whoever heard of it has closed
             else:
                 found.append((bytes(self._view[:size]), peer))  # a copy at once: the buffer is shared
         return found, False

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from ..errors import ConfigError
+from ..events import Events, HandlerFailed
 from .deadlines import Deadlines
 
 try:
@@ -15,7 +16,7 @@ try:
 except ImportError:  # not on Windows, not on every interpreter
     uvloop = None  # type: ignore[assignment]
 
-__all__ = ["FAILURES", "LoopName", "LoopShared", "Turns", "loop_factory", "loop_name", "run", "shared"]
+__all__ = ["FAILURES", "LoopName", "LoopShared", "Turns", "client_events", "loop_factory", "loop_name", "run", "shared"]
 
 LoopName = Literal["auto", "uvloop", "asyncio"]
 T = TypeVar("T")
@@ -181,3 +182,18 @@ def shared(loop: asyncio.AbstractEventLoop) -> LoopShared:
         found = LoopShared(loop)
         loop._aionet_shared = found  # type: ignore[attr-defined]
     return found
+
+
+def client_events(handler: object | None) -> Events:
+    """The events of a client. A server's are logged by whoever runs it; a client has nobody, so what its handler
+    raises goes to the exception handler of the running loop."""
+    events = Events()
+    if handler is not None:
+        loop = asyncio.get_running_loop()
+
+        def report(event: HandlerFailed) -> None:
+            what = f"aionet: {event.where} of a client of {event.route} failed"
+            loop.call_exception_handler({"message": what, "exception": event.exc})
+
+        events.subscribe(report, HandlerFailed)
+    return events

@@ -152,7 +152,7 @@ class StreamConnection(EndingConnection[M]):
 
     def pause_writing(self) -> None:
         self._congested = True
-        if not self._held & BY_OUTPUT:
+        if not self._held & BY_OUTPUT and not self._context.reads_on:
             self._hold(BY_OUTPUT)
 
     def resume_writing(self) -> None:

@@ -176,10 +176,10 @@ class UDPPort(DatagramPort[bytes]):
         self._drops.finish()
         self._closed.set()
 
-    def _notify(self, name: str) -> None:
+    def _notify(self, name: str, *args: object) -> None:
         if isinstance(self._handler, DatagramHandler):
             try:
-                getattr(self._handler, name)(self)
+                getattr(self._handler, name)(self, *args)
             except FAILURES as exc:
                 self._failed(name, None, exc)
 
@@ -224,11 +224,17 @@ class UDPPort(DatagramPort[bytes]):
 
     def _on_receive_error(self, exc: OSError) -> None:
         """An ICMP message about something sent earlier; Linux tells only connected sockets (udp(7))."""
-        if self._connected:
+        if not self._connected:
+            self._drops.add(1, reason_of(exc))
+            return
+        if not (self._draining or self._closing):  # libuv stops polling a socket that has an error, untold
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop.add_reader(self._sock.fileno(), self._on_readable)
+        if isinstance(self._handler, DatagramHandler):
+            self._notify("on_error", exc)
+        else:
             self._error = exc
             self._wake()
-        else:
-            self._drops.add(1, reason_of(exc))
 
     def _enqueue(self, item: Datagram) -> None:
         if self._inbox.put(item):

@@ -43,12 +43,13 @@ def spawn(*args: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 def endpoints(process: subprocess.Popen[str]) -> dict[str, str]:
-    """What ``serve --json`` says it listens on, by name."""
+    """What ``serve --json`` says it listens on, by name; over WebSocket by ``name-ws``."""
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
         pytest.fail(f"serve did not start: {process.communicate()[1]}")
-    return {each["name"]: each["endpoint"] for each in json.loads(line)["endpoints"]}
+    told = json.loads(line)["endpoints"]
+    return {each["name"] + ("-ws" if each["scheme"] == "ws" else ""): each["endpoint"] for each in told}
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +59,7 @@ def served() -> Iterator[Served]:
         directory = Path(name)
         targets = ["tcp://127.0.0.1:0=echo", "udp://127.0.0.1:0=datagram", "tcp://127.0.0.1:0=chat"]
         targets.append("tcp://127.0.0.1:0=files")
+        targets += [f"ws://127.0.0.1:0/{service}={service}" for service in ("echo", "chat", "files")]
         process = spawn("serve", *targets, "--directory", ".", "--json", cwd=directory)
         try:
             yield Served(directory, endpoints(process))

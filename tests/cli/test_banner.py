@@ -56,6 +56,8 @@ def test_which_address_belongs_to_which_route(routes: list[str], addresses: list
         ("datagram", "udp://127.0.0.1:8080", "printf 'hi' | nc -u -w1 127.0.0.1 8080"),
         ("chat", "tcp://127.0.0.1:9999", "nc 127.0.0.1 9999"),
         ("chat", "tls://localhost:9999", "python -m aionet chat tls://localhost:9999"),
+        ("chat", "ws://*:8081/chat", "python -m aionet chat ws://127.0.0.1:8081/chat"),
+        ("echo", "wss://127.0.0.1:8081/", "python -m aionet send wss://127.0.0.1:8081/ hi"),
         ("echo", "auto://127.0.0.1:8080", "printf 'hi\\n' | nc -N 127.0.0.1 8080"),
         ("files", "auto://*:5000", "python -m aionet ls tcp://127.0.0.1:5000"),
         ("files", "tcp://0.0.0.0:5000", "python -m aionet ls tcp://127.0.0.1:5000"),

@@ -9,9 +9,10 @@ from aionet.cli import main
 from .conftest import Feed, Served
 
 
-def test_a_piped_chat(served: Served, feed: Feed, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kind", ["chat", "chat-ws"])
+def test_a_piped_chat(kind: str, served: Served, feed: Feed, capfd: pytest.CaptureFixture[str]) -> None:
     feed(b"hello\n/quit\n")
-    assert main(["chat", served.endpoints["chat"], "--name", "ada"]) == 0
+    assert main(["chat", served.endpoints[kind], "--name", "ada"]) == 0
     captured = capfd.readouterr()
     assert "ada joined" in captured.out
     assert captured.err == ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aionet import JsonCodec, LengthPrefixCodec, LineCodec, NetstringCodec, RawCodec, VarintCodec
-from aionet.cli.codecs import parse_codec
+from aionet import JsonCodec, LengthPrefixCodec, LineCodec, NetstringCodec, RawCodec, VarintCodec, WebSocketCodec
+from aionet.cli.codecs import over_websocket, parse_codec
 from aionet.handler import Codec
 
 
@@ -60,3 +60,16 @@ def test_a_typo_says_what_is_known(spec: str, said: str) -> None:
     with pytest.raises(ValueError, match="codec ") as caught:
         parse_codec(spec)
     assert said in str(caught.value)
+
+
+def test_over_websocket_a_message_is_a_line() -> None:
+    raw = over_websocket(parse_codec("raw"), text=True)
+    assert raw.framed
+    assert raw.show(b"hi") == b"hi\n"
+    assert isinstance(raw.codec, WebSocketCodec)
+    assert raw.codec.text
+    assert not over_websocket(parse_codec("raw"), text=False).codec.text
+    values = over_websocket(parse_codec("json"), text=True)
+    assert values.show(values.read(b'{"a": 1}')) == b'{"a": 1}\n'
+    assert isinstance(values.codec, WebSocketCodec)
+    assert isinstance(values.codec.inner, JsonCodec)

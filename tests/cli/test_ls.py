@@ -16,13 +16,13 @@ from aionet.services.files.entries import Entry
 from .conftest import Served
 
 
-@pytest.fixture
-def files(served: Served) -> str:
+@pytest.fixture(params=["files", "files-ws"])
+def files(served: Served, request: pytest.FixtureRequest) -> str:
     folder = served.directory / "music"
     folder.mkdir(exist_ok=True)
     (folder / "song \u202egnp.ogg").write_bytes(b"x" * 1234)
     os.utime(folder / "song \u202egnp.ogg", (1_000_000_000, 1_000_000_000))
-    return served.endpoints["files"]
+    return served.endpoints[request.param]
 
 
 def test_a_directory(files: str, capsys: pytest.CaptureFixture[str]) -> None:

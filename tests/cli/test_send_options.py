@@ -80,3 +80,38 @@ def test_wait_does_not_shorten_the_first_answer(capfd: pytest.CaptureFixture[str
     with peer(late) as endpoint:
         assert main(["send", endpoint, "hi", "--wait", "0"]) == 0
     assert capfd.readouterr().out == "at last"
+
+
+def test_over_websocket_a_line_is_a_message(served: Served, feed: Feed, capfd: pytest.CaptureFixture[str]) -> None:
+    endpoint = served.endpoints["echo-ws"]
+    assert endpoint.startswith("ws://")
+    assert main(["send", endpoint, "grüße"]) == 0
+    assert capfd.readouterr() == ("grüße\n", "")
+    feed(b"one\ntwo\n")
+    assert main(["send", endpoint]) == 0
+    assert capfd.readouterr().out == "one\ntwo\n"
+    assert main(["send", "--codec", "json", endpoint, '{"a": 1}']) == 0
+    assert capfd.readouterr().out == '{"a": 1}\n'
+    assert main(["send", "--hex", endpoint, "00ff"]) == 0
+    assert capfd.readouterr().out.startswith("< 00000000  00 ff ")
+    assert main(["send", endpoint.replace("/echo", "/nothing"), "hi"]) == 3
+    assert "no WebSocket there: the answer was '404 Not Found'" in capfd.readouterr().err
+
+
+def test_listening_to_a_websocket_client(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        endpoint = f"ws://127.0.0.1:{free.getsockname()[1]}/in"
+    listener = threading.Thread(
+        target=lambda: codes.append(main(["send", "--listen", "--wait", "0.1", endpoint, "hello"]))
+    )
+    codes: list[int] = []
+    listener.start()
+    for _ in range(200):
+        code = main(["send", "--wait", "0.1", endpoint, "hi"])
+        if code != 3:
+            break
+    listener.join(10)
+    assert (code, codes) == (0, [0])
+    said = capfd.readouterr().out
+    assert "hello\n" in said
+    assert "hi\n" in said

@@ -116,6 +116,10 @@ def test_any_other_codec_is_a_stream_in_payloads() -> None:
     assert feed(codec, [frame(2, b"\0"), frame(2, b"\5hel"), text("lo")]) == [b"hello"]
     assert read_frames(codec.encode(b"you")) == [(2, b"\0\3you")]
     assert read_frames(codec.carry(b"\0\1!")) == [(2, b"\0\1!")]
+    long = WebSocketCodec(LengthPrefixCodec(max_size=200_000)).opened()
+    for wire in (long.encode(b"x" * 150_000), long.carry(b"x" * 150_004)):
+        assert [len(payload) for _, payload in read_frames(wire)] == [65536, 65536, 18932]
+    assert not long.batches
     codec.feed(frame(2, b"\0\5he"))
     assert codec.buffered == 4
     assert codec.feed(close()) == []

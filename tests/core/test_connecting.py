@@ -15,8 +15,9 @@ import anyio
 import pytest
 
 from aionet import Endpoint, LineCodec, Timeouts, connect
+from aionet.codecs.proxy_header import format_v2, parse
 from aionet.core import connecting
-from aionet.errors import AionetError, ConnectError, ConnectTimeout, EndpointError, TLSConfigError
+from aionet.errors import AionetError, ConnectError, ConnectTimeout, EncodeError, EndpointError, TLSConfigError
 
 from ..conftest import TLSFiles
 from ..serving import Recorder, descriptors, eventually, serving
@@ -287,3 +288,50 @@ async def test_a_peer_that_says_nothing(first: str) -> None:
         else:
             with pytest.raises(ConnectTimeout, match=r"the TLS handshake took longer than 0.05 s"):
                 await connect(where, timeout=5, timeouts=Timeouts(handshake=0.05))
+
+
+# ── what a proxy says first ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("option", "version"), [("v1", 1), ("v2", 2)])
+async def test_a_proxy_header_stands_before_everything_else(option: str, version: int) -> None:
+    first: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        data = b""
+        while not data.endswith(b"hello\n"):
+            data += await reader.read(1000)
+        first.set_result(data)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"tcp://127.0.0.1:{port}?proxy_header={option}", codec=LineCodec()) as conn:
+            await conn.send(b"hello")
+            header = parse(await first)
+            assert header is not None
+            assert header.version == version
+            assert (header.source, header.destination) == (conn.sockname, conn.peername)
+        first = asyncio.get_running_loop().create_future()
+        told = format_v2(("192.0.2.1", 5), ("192.0.2.2", 6), checksum=True)
+        async with connect(f"tcp://127.0.0.1:{port}", codec=LineCodec(), proxy_header=told) as conn:
+            await conn.send(b"hello")
+            assert await first == told + b"hello\n"
+
+
+async def test_a_proxy_header_stands_before_tls(tls_files: TLSFiles) -> None:
+    """What a server of TLS that expects none makes of it: no ClientHello."""
+    async with serving(Recorder(), f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}") as (
+        _,
+        place,
+    ):
+        with pytest.raises(ConnectError, match="handshake"):
+            await connect(f"{place.location}?ca={tls_files.ca}&proxy_header=v1")
+
+
+async def test_version_1_knows_no_unix_sockets(tmp_path: Path) -> None:
+    async with serving(Recorder(), f"unix://{tmp_path}/a.sock") as (_, place):
+        before = descriptors()
+        with pytest.raises(EncodeError, match="no address"):
+            await connect(f"{place.location}?proxy_header=v1")
+        assert descriptors() == before

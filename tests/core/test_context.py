@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aionet import Connection, LineCodec, RawCodec, StreamHandler, Timeouts
+from aionet import Connection, Endpoint, LineCodec, RawCodec, StreamHandler, Timeouts, WebSocketCodec
 from aionet.core.context import StreamContext, codec_factory
 from aionet.core.deadlines import Deadlines
 from aionet.errors import ConfigError, RouteError
@@ -55,6 +55,24 @@ def test_an_instance_is_cloned_for_each_connection() -> None:
 def test_anything_that_makes_one_will_do() -> None:
     assert isinstance(codec_factory(LineCodec)(), LineCodec)
     assert codec_factory(lambda: LineCodec(max_size=9))().max_size == 9
+
+
+def test_what_was_given_comes_before_the_handler_s_own() -> None:
+    assert isinstance(codec_factory(None, LineCodec)(), LineCodec)
+    assert isinstance(codec_factory(RawCodec, LineCodec)(), RawCodec)
+
+
+@pytest.mark.parametrize("given", [None, WebSocketCodec(), WebSocketCodec, lambda: WebSocketCodec()])
+@pytest.mark.parametrize("own", [None, LineCodec(9), lambda: LineCodec(9)])
+def test_a_carrier_takes_the_handler_s_own(given: Any, own: Any) -> None:
+    made = codec_factory(given, own, Endpoint.parse("ws://127.0.0.1:0/chat"))()
+    assert isinstance(made, WebSocketCodec)
+    assert isinstance(made.inner, RawCodec if own is None else LineCodec)
+    if given is not None:
+        plain = codec_factory(given, own, Endpoint.parse("tcp://127.0.0.1:0"))()
+        assert isinstance(plain, WebSocketCodec)
+        assert type(plain.inner) is type(made.inner)
+        assert plain.inner is not codec_factory(given, own)().inner  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from aionet.errors import EncodeError, FrameTooLarge
 from aionet.services.chat.text import decode, visible
-from aionet.services.chat.wire import MAX_LINE, ChatCodec, server_line
+from aionet.services.chat.wire import MAX_LINE, PROMPT, ChatCodec, TranscriptCodec, server_line
 
 
 def test_reads_lf_crlf_and_an_unfinished_last_line() -> None:
@@ -31,6 +31,16 @@ def test_the_worst_line_can_be_relayed() -> None:
 def test_a_message_is_one_line() -> None:
     with pytest.raises(EncodeError):
         ChatCodec().encode(b"one\n[SERVER] two")
+
+
+def test_a_transcript_is_the_same_of_a_stream_and_of_messages() -> None:
+    codec = TranscriptCodec()
+    assert codec.feed(PROMPT + b"[SERVER] ada joined") == [PROMPT + b"[SERVER] ada joined"]
+    assert codec.feed_payload(PROMPT) == [PROMPT]
+    assert codec.feed_payload(b"[SERVER] ada joined") == [b"[SERVER] ada joined\n"]
+    assert codec.encode(b"hi\n") == b"hi\n"
+    assert codec.encode_payload(b"hi\n") == b"hi"
+    assert codec.text
 
 
 def test_all_connections_encode_alike() -> None:
