@@ -35,6 +35,7 @@ __all__ = [
     "ListenerStarted",
     "MessagesDropped",
     "ServerStateChanged",
+    "TransferFinished",
 ]
 
 Address = tuple[Any, ...] | str | None
@@ -173,6 +174,31 @@ class DatagramsDropped(Event):
     endpoint: str
     count: int
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFinished(Event):
+    """A request that reads or changes files is done, or has come to nothing.
+
+    Attributes:
+        route: Which service.
+        peer: Whose connection.
+        user: Who he has proven to be; ``""``: anybody.
+        verb: Such as ``GET``; a word of the service's protocol.
+        name: The file, as the peer has asked for it.
+        bytes: That were sent or received for it.
+        seconds: From the request to the end.
+        outcome: ``OK``, or the code of what went wrong.
+    """
+
+    route: str
+    peer: Address
+    user: str
+    verb: str
+    name: str
+    bytes: int
+    seconds: float
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)

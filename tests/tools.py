@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-__all__ = ["PACKAGES", "in_ci", "require"]
+__all__ = ["PACKAGES", "in_ci", "in_soak", "require"]
 
 PACKAGES: Final = {
     "aria2c": "aria2",
@@ -30,6 +30,11 @@ PACKAGES: Final = {
 def in_ci() -> bool:
     """Whether ``CI`` is set, to anything but ``0`` and ``false``: there, what would be skipped is an error."""
     return os.environ.get("CI", "") not in ("", "0", "false")
+
+
+def in_soak() -> bool:
+    """Whether tests that have a long form run it: ``make soak``."""
+    return os.environ.get("AIONET_SOAK", "") not in ("", "0", "false")
 
 
 def require(program: str) -> str:

@@ -317,6 +317,9 @@ class StreamConnection(EndingConnection[M]):
     async def receive(self) -> M:
         raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")
 
+    def receive_nowait(self) -> M:
+        raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")
+
     # ---- looking -------------------------------------------------------------------------------
 
     def pause_reading(self) -> None:

@@ -1,8 +1,9 @@
 """Events to log records. The core never logs; this is one subscriber among others.
 
 Logger names: ``aionet.server`` (life of the server), ``aionet.access`` (connections come and go, at DEBUG),
-``aionet.security`` (refused, suspended, dropped) and ``aionet.error`` (handlers that failed). Whatever a peer can
-choose is escaped and bounded before it reaches a line, so that no peer forges a line or drives a terminal.
+``aionet.security`` (refused, suspended, dropped), ``aionet.audit`` (files read and changed, at INFO) and
+``aionet.error`` (handlers that failed). Whatever a peer can choose is escaped and bounded before it reaches a line, so
+that no peer forges a line or drives a terminal.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from ..events import (
     ListenerStarted,
     MessagesDropped,
     ServerStateChanged,
+    TransferFinished,
 )
 
 __all__ = ["LEVELS", "LogObserver", "LogSetup", "format_address", "printable", "setup_logging"]
@@ -95,6 +97,7 @@ class LogObserver:
         self._server = logging.getLogger("aionet.server")
         self._access = logging.getLogger("aionet.access")
         self._security = logging.getLogger("aionet.security")
+        self._audit = logging.getLogger("aionet.audit")
         self._error = logging.getLogger("aionet.error")
         self._clock = clock
         self._second = 0
@@ -116,6 +119,8 @@ class LogObserver:
         ]
         if self._access.isEnabledFor(logging.DEBUG):
             writers += [(ConnectionOpened, self._opened), (ConnectionClosed, self._closed)]
+        if self._audit.isEnabledFor(logging.INFO):
+            writers.append((TransferFinished, self._transferred))
         return writers
 
     def close(self) -> None:
@@ -199,6 +204,19 @@ class LogObserver:
             stats.bytes_received,
             stats.messages_sent,
             stats.bytes_sent,
+        )
+
+    def _transferred(self, event: TransferFinished) -> None:
+        self._audit.info(
+            "%s%s %s %s of %s: %d bytes in %.3f s: %s",
+            format_address(event.peer),
+            f" ({printable(event.user)})" if event.user else "",
+            printable(event.verb),
+            printable(event.name) or "-",
+            printable(event.route),
+            event.bytes,
+            event.seconds,
+            printable(event.outcome),
         )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
 import anyio
 import pytest
 
-from aionet import CloseReason, Connection, LengthPrefixCodec, LineCodec
+from aionet import CloseReason, Connection, LengthPrefixCodec, LineCodec, Router, Server
 from aionet.errors import FrameTooLarge, MalformedFrame
+from aionet.events import ConnectionClosed
 from aionet.limits import Limits
 from aionet.testing import HandlerHarness
 
@@ -474,3 +477,40 @@ def test_an_async_message_that_fails_ends_the_connection() -> None:
         peer.advance(LINGER)
         assert handler.reason is CloseReason.HANDLER_ERROR
         assert isinstance(peer.failures.pop().exc, MalformedFrame)
+
+
+# ── on a real socket ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_connection_reset_before_it_was_accepted_whose_task_ends_later_is_reported() -> None:
+    script, closed = Script(), asyncio.Queue[ConnectionClosed]()
+    router = Router()
+    router.add("tcp://127.0.0.1:0", script)
+    async with Server(router) as server:
+        server.events.subscribe(closed.put_nowait, ConnectionClosed)
+        with socket.create_connection((server.addresses[0].host, server.addresses[0].port)) as sock:
+            own = sock.getsockname()
+            sock.sendall(b"x")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await asyncio.sleep(0.05)  # it is accepted and lost meanwhile
+        script.go_home.set()
+        assert (await asyncio.wait_for(closed.get(), 10)).peer in (None, own)  # uvloop cannot tell any more
+        assert server.connections == 0
+
+
+def test_what_has_come_is_taken_without_waiting() -> None:
+    taken: list[bytes] = []
+
+    async def handler(conn: Connection[bytes]) -> None:
+        with pytest.raises(anyio.WouldBlock):
+            conn.receive_nowait()
+        taken.append(await conn.receive())
+        taken.append(conn.receive_nowait())
+        with pytest.raises(anyio.WouldBlock):
+            conn.receive_nowait()
+        await conn.send(b"done")
+
+    with HandlerHarness(handler, codec=LINES) as peer:
+        peer.receive(b"a\nb\n")
+        assert peer.sent == b"done\n"
+        assert taken == [b"a", b"b"]

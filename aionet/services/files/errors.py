@@ -9,6 +9,11 @@
     ├── NotAFile                               NOT_A_FILE         there is something, but no regular file
     ├── NotADirectory (NotADirectoryError)     NOT_A_DIRECTORY    there is something, but no directory
     ├── AccessDenied (PermissionError)         PERMISSION         the system does not let the program read it
+    ├── Exists (FileExistsError)               EXISTS             there is something of that name already
+    ├── Changed                                CHANGED            another version than the one asked for
+    ├── Conflict                               CONFLICT           the file to be replaced is not the one seen before
+    ├── Mismatch (ValueError)                  MISMATCH           another size or hash than was promised
+    ├── Busy (BlockingIOError)                 BUSY               not now: try again later
     └── Interrupted (ConnectionError)          INTERRUPTED        the connection ended before the transfer did
 
 The codes go over the wire as they stand here and never change their meaning; the reason beside a code is for
@@ -28,8 +33,13 @@ from aionet.errors import AionetError
 __all__ = [
     "AccessDenied",
     "BadRequest",
+    "Busy",
+    "Changed",
     "Code",
+    "Conflict",
+    "Exists",
     "Interrupted",
+    "Mismatch",
     "NotADirectory",
     "NotAFile",
     "NotFound",
@@ -45,14 +55,22 @@ class Code(enum.StrEnum):
     """Every code of this version, as it stands on the wire."""
 
     BAD_REQUEST = "BAD_REQUEST"
+    BAD_RANGE = "BAD_RANGE"
     REFUSED_NAME = "REFUSED_NAME"
     NOT_FOUND = "NOT_FOUND"
     NOT_A_FILE = "NOT_A_FILE"
     NOT_A_DIRECTORY = "NOT_A_DIRECTORY"
+    EXISTS = "EXISTS"
+    NOT_EMPTY = "NOT_EMPTY"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    FORBIDDEN = "FORBIDDEN"
     PERMISSION = "PERMISSION"
     TOO_LARGE = "TOO_LARGE"
     CHANGED = "CHANGED"
+    CONFLICT = "CONFLICT"
+    MISMATCH = "MISMATCH"
     BUSY = "BUSY"
+    QUOTA = "QUOTA"
     NO_SPACE = "NO_SPACE"
     IO_ERROR = "IO_ERROR"
     INTERRUPTED = "INTERRUPTED"
@@ -114,6 +132,36 @@ class AccessDenied(TransferError, PermissionError):
     code = Code.PERMISSION
 
 
+class Exists(TransferError, FileExistsError):
+    """There is something of that name already."""
+
+    code = Code.EXISTS
+
+
+class Changed(TransferError):
+    """The file is another version than the one asked for, or became another while it was read."""
+
+    code = Code.CHANGED
+
+
+class Conflict(TransferError):
+    """The file to be replaced is not the one that was seen before."""
+
+    code = Code.CONFLICT
+
+
+class Mismatch(TransferError, ValueError):
+    """What was received is not what was promised."""
+
+    code = Code.MISMATCH
+
+
+class Busy(TransferError, BlockingIOError):
+    """Out of descriptors or memory, or somebody else is at it: try again later."""
+
+    code = Code.BUSY
+
+
 class Interrupted(TransferError, ConnectionError):
     """The connection ended before the transfer did."""
 
@@ -123,7 +171,10 @@ class Interrupted(TransferError, ConnectionError):
 _CLASSES: Final[Mapping[str, type[TransferError]]] = MappingProxyType(
     {
         kind.code: kind
-        for kind in (BadRequest, RefusedName, NotFound, NotAFile, NotADirectory, AccessDenied, Interrupted)
+        for kind in (
+            *(BadRequest, RefusedName, NotFound, NotAFile, NotADirectory, AccessDenied, Exists, Changed, Conflict),
+            *(Mismatch, Busy, Interrupted),
+        )
     }
 )
 
@@ -140,9 +191,12 @@ _CODES: Final[Mapping[int, Code]] = MappingProxyType(
         errno.ENXIO: Code.NOT_A_FILE,  # a socket, or a device without a driver
         errno.ENODEV: Code.NOT_A_FILE,
         errno.EISDIR: Code.NOT_A_FILE,
+        errno.EEXIST: Code.EXISTS,
+        errno.ENOTEMPTY: Code.NOT_EMPTY,
         errno.EACCES: Code.PERMISSION,
         errno.EPERM: Code.PERMISSION,
         errno.EROFS: Code.PERMISSION,
+        errno.EXDEV: Code.FORBIDDEN,
         errno.ENAMETOOLONG: Code.REFUSED_NAME,
         errno.EMFILE: Code.BUSY,
         errno.ENFILE: Code.BUSY,
@@ -158,7 +212,10 @@ _REASONS: Final[Mapping[Code, str]] = MappingProxyType(
     {
         Code.NOT_FOUND: "there is no {}",
         Code.NOT_A_FILE: "{} is not a regular file",
+        Code.EXISTS: "there is {} already",
+        Code.NOT_EMPTY: "{} is not empty",
         Code.PERMISSION: "no permission for {}",
+        Code.FORBIDDEN: "{} is on another file system than the directory served",
         Code.REFUSED_NAME: "the name {} is too long",
         Code.BUSY: "{} cannot be opened just now; try again",
         Code.NO_SPACE: "no space left for {}",

@@ -1,66 +1,76 @@
-"""The server's side of the file service: a directory, read-only, over the grammar of ``wire.py``.
+"""The server's side of the file service: a directory, over the grammar of ``wire.py``.
 
-One request at a time for each connection, in order. All disk work is done in threads; what is being read waits in at
-most two blocks for each download: one in the transport, one on its way there.
+One request at a time for each connection, in order. All that may wait for the disk is done in threads, by a
+:class:`~.conversation.Conversation`; a large file goes from the disk to the socket by the kernel. What one connection
+holds is bounded: the chunks received last, the answers to be sent next, and never a whole file.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar, TypeVarTuple, cast
 
-from aionet import Connection, Limits, StreamHandler, Timeouts
+import anyio
+
+from aionet import CloseReason, Connection, Limits, StreamHandler, Timeouts
 from aionet.errors import ProtocolError
+from aionet.limits import KIB, MIB
 from aionet.routing import regex
 
-from .disk import BLOCK, THREADS, Disk, Lease
-from .entries import format_entries, format_time
-from .errors import Code, TransferError, make_error, shown
-from .paths import Directory, Scan
-from .wire import VERSION, ErrorReply, Message, Reply, Request, RequestCodec, Unreadable, explain
+from .commands import commands
+from .conversation import Close, Conversation, Pause, Service, Step
+from .disk import THREADS, Disk, Lease
+from .errors import from_os_error
+from .manifest import Hashes
+from .paths import Directory
+from .reading import Sending
+from .rules import Tokens, certificate_name
+from .store import Store
+from .wire import MAX_SIZE, Batch, Message, Request, RequestCodec, Unreadable, explain
 
-__all__ = ["ENTRIES_PER_PART", "Files"]
+__all__ = ["Files"]
 
-ENTRIES_PER_PART: Final = 1000
-"""Entries of a listing that are read, sorted and sent together: some ten milliseconds of a thread, under 100 KiB."""
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
 
-_COMMANDS: Final[Mapping[str, str]] = {
-    "HELLO": "HELLO",
-    "LIST": "LIST [name]",
-    "GET": "GET name",
-    "QUIT": "QUIT",
-}
+_GATHERED: Final = 1 * MIB
+"""Bytes of an upload that a thread writes and hashes at once, while as many more come in."""
 
-_MATCH: Final = regex(rb"(?:%b)[ ;\r\n]" % "|".join(_COMMANDS).encode()) & ~regex(rb"[A-Z]+ (?:/|https?://)")
+_COLLECTED: Final = 64 * KIB
+"""Bytes of a body that is waited for, instead of being written piece by piece."""
+
+_PASSED_OVER: Final = 1 * MIB
+"""Bytes of a refused body that are read and thrown away; where more would follow, the connection is closed."""
+
+_WRITING_THREADS: Final = 4
+"""Threads in which uploads wait for the disk: fsync can take seconds, and readers must not wait behind it."""
+
+_VERBS: Final = "|".join(commands(writable=True)).encode()
+_MATCH: Final = regex(rb"(?:%b)[ ;\r\n]" % _VERBS) & ~regex(rb"[A-Z]+ (?:/|https?://)")
 """A verb in capitals, for "hello" is said to others too; and no request of HTTP: no name begins with a slash, or has
 two in a row."""
 
 
 class Files(StreamHandler[Message]):
-    """Serve a directory: ``HELLO``, ``LIST [name]``, ``GET name``, ``QUIT``.
+    """Serve a directory: to be read, and if it is allowed to be written.
 
     While the server drains, a download that runs goes on until the drain deadline; nothing new is taken.
 
     Args:
-        directory: Its path, or a :class:`~aionet.services.files.paths.Directory` (which stays the caller's to close).
+        directory: Its path; or a :class:`~aionet.services.files.paths.Directory`, which stays the caller's to close; or
+            the :class:`~aionet.services.files.store.Store` of another service, so that both go by the same rules.
+        token: What a client has to send before anything else; or each user's own, by his name. A client whose
+            certificate TLS has verified needs none, and goes by the common name in it. ``None``: nobody needs one.
         hidden: Whether names that begin with a dot are served; not for a ``Directory``, which has its own setting.
-        threads: How many disk operations may run at once.
+        threads: How many disk operations may run at once, those of uploads not counted.
+        rules: Fields of :class:`~aionet.services.files.rules.Rules`, such as ``writable=True``.
 
     Raises:
-        ConfigError: the directory is absent, no directory, or may not be read.
+        ConfigError: the directory is absent, no directory, or may not be read; a token or a rule makes no sense.
     """
 
-    codec = RequestCodec()
     match = _MATCH
-
-    limits = Limits(
-        # A download holds two descriptors and up to two blocks (512 KiB): so 512 MiB and 2,000 descriptors at most.
-        max_connections=1_000,
-        # One block waits in the transport while the next is read: the disk and the network work at the same time.
-        high_water=BLOCK,
-        low_water=BLOCK // 4,
-    )
 
     timeouts = Timeouts(
         first_message=60.0,  # a person who connects by hand types the first line
@@ -70,122 +80,148 @@ class Files(StreamHandler[Message]):
     )
 
     def __init__(
-        self, directory: str | os.PathLike[str] | Directory, *, hidden: bool = False, threads: int = THREADS
+        self,
+        directory: str | os.PathLike[str] | Directory | Store,
+        *,
+        token: str | Mapping[str, str] | None = None,
+        hidden: bool = False,
+        threads: int = THREADS,
+        **rules: Any,
     ) -> None:
-        self.directory = directory if isinstance(directory, Directory) else Directory(directory, hidden=hidden)
-        self._disk = Disk(threads)
+        self.store = Store.of(directory, hidden=hidden, rules=rules)
+        self.directory, checked = self.store.directory, self.store.rules
+        # Where files are taken, one that is too large is refused in words, by its announcement.
+        self.codec = RequestCodec(max_body=MAX_SIZE if checked.writable else _PASSED_OVER)
+        self.limits = Limits(
+            # A connection holds a descriptor for its file, and if it writes up to 32 more for a moment; and in bytes
+            # what is said below, and once more in the threads: 100 KiB, or 2 MiB if it writes.
+            max_connections=1_000,
+            max_inbound=_GATHERED if checked.writable else 64 * KIB,
+        )
+        self._service = Service(
+            self.store, commands(writable=checked.writable), None if token is None else Tokens(token), Hashes()
+        )
+        self._reading, self._writing = Disk(threads), Disk(_WRITING_THREADS)
 
-    async def on_message(self, conn: Connection[Message], message: Message) -> None:
-        """Answer one request. A body is read past: no command of this version takes one."""
-        if isinstance(message, bytes):
-            return
-        if isinstance(message, Request):
-            await self._answer(conn, message)
-        elif isinstance(message, Unreadable):
-            await conn.send(ErrorReply(Code.BAD_REQUEST, message.reason))
+    def on_connect(self, conn: Connection[Message]) -> None:
+        """Nothing is said: the client speaks first."""
+        conversation = Conversation(self._service, certificate_name(conn.tls), conn.route, conn.peername)
+        conn.state = _Connected(conversation)
+
+    def on_close(self, conn: Connection[Message], reason: CloseReason, exc: BaseException | None) -> None:
+        """What it holds is closed: now, or by the thread that uses it."""
+        if isinstance(conn.state, _Connected):
+            conn.state.lease.release()
+            _report(conn, conn.state.conversation)
 
     def on_fault(self, conn: Connection[Message], fault: ProtocolError) -> None:
         """Say why, before the core closes."""
         conn.write(explain(fault))
 
-    async def _answer(self, conn: Connection[Message], request: Request) -> None:
-        wrong = _why_not(request)
-        if wrong is not None:
-            await conn.send(ErrorReply(Code.BAD_REQUEST, wrong))
-        elif request.verb == "GET":
-            await self._get(conn, request.name)
-        elif request.verb == "LIST":
-            await self._list(conn, request.name)
-        elif request.verb == "HELLO":
-            body = "".join(f"{line}\n" for line in _COMMANDS.values()).encode()
-            conn.write(Reply(len(body), {"protocol": "aionet-files", "version": VERSION}))
-            await conn.send(body)
-        else:  # QUIT
-            conn.write(Reply(0))
-            conn.close()
-
-    async def _get(self, conn: Connection[Message], name: str) -> None:
-        lease = Lease(os.close)
-        try:
-            try:
-                info, block = await self._disk.run(_open_and_read, self.directory, name, lease)
-            except TransferError as exc:
-                await conn.send(_refusal(exc))
+    async def on_message(self, conn: Connection[Message], message: Message) -> None:
+        """Answer requests: those that came together, or one whose body still comes."""
+        if isinstance(message, Batch):
+            conversation = _conversation(conn)
+            answer = conversation.answer_at_once(message)
+            if answer:
+                _report(conn, conversation)
+                await conn.send(answer)
                 return
-            conn.write(Reply(info.st_size, {"mtime": format_time(info.st_mtime_ns)}))
-            sent = 0
-            while block:
-                await conn.send(block)
-                sent += len(block)
-                if sent == info.st_size:
-                    return
-                # Only up to the size announced: what was appended since is not part of this answer.
-                block = await self._disk.run(_read, lease, name, sent, min(BLOCK, info.st_size - sent))
-            if sent < info.st_size:
-                conn.close()  # it shrank: the client sees too few bytes, never made-up ones
-        finally:
-            lease.release()
+            await self._answer(conn, message)
+        elif isinstance(message, Request) and message.size <= _COLLECTED and message.verb != "PUT":
+            pieces: list[bytes] = []
+            await _gather(conn, pieces, message.size, all_of_it=True)
+            await self._answer(conn, [(message, b"".join(pieces))])
+        elif isinstance(message, Request):
+            await self._receive(conn, message)
 
-    async def _list(self, conn: Connection[Message], name: str) -> None:
-        lease = Lease(Scan.close)
+    async def _answer(self, conn: Connection[Message], requests: Iterable[tuple[Request | Unreadable, bytes]]) -> None:
+        conversation = _conversation(conn)
+        step = await self._run(conn, conversation.begin, requests)
+        while True:
+            if step.data:
+                await conn.send(step.data)
+            sent = await _act(conn, conversation, step)
+            _report(conn, conversation)
+            if step.done or conn.closing:
+                return
+            step = await self._run(conn, conversation.go_on, sent)
+
+    async def _receive(self, conn: Connection[Message], request: Request) -> None:
+        """Take a large body, as it comes: what is there is written, while more comes in."""
+        conversation, missing = _conversation(conn), request.size
+        answer = await self._run(conn, conversation.receive, request)
+        while not answer and missing:
+            pieces: list[bytes] = []
+            missing -= await _gather(conn, pieces, min(missing, _GATHERED))
+            answer = await self._run(conn, conversation.take, pieces, not missing)
+        _report(conn, conversation)
+        await conn.send(answer)
+        if missing > _PASSED_OVER:
+            conn.close()
+        elif missing:
+            await _gather(conn, [], missing, all_of_it=True)
+
+    async def _run(self, conn: Connection[Message], function: Callable[[*Ts], R], *args: *Ts) -> R:
+        """Call a method of the conversation in a thread. It is closed only when the thread is out of it."""
+        connected = cast(_Connected, conn.state)
+        disk = self._writing if connected.conversation.writes else self._reading
+        return await disk.run(_use, connected.lease, function, *args)
+
+
+class _Connected:
+    """What belongs to one connection."""
+
+    __slots__ = ("conversation", "lease")
+
+    def __init__(self, conversation: Conversation) -> None:
+        self.conversation = conversation
+        self.lease: Lease[Conversation] = Lease(Conversation.close)
+        self.lease.put(conversation)
+
+
+def _conversation(conn: Connection[Message]) -> Conversation:
+    return cast(_Connected, conn.state).conversation
+
+
+def _use(lease: Lease[Conversation], function: Callable[[*Ts], R], *args: *Ts) -> R:
+    with lease.use():
+        return function(*args)
+
+
+async def _act(conn: Connection[Message], conversation: Conversation, step: Step) -> int:
+    """Do what only the event loop can; bytes of a file that were sent."""
+    action = step.action
+    if isinstance(action, Sending):
+        before = conn.stats.bytes_sent
         try:
-            more = True
-            while more:
-                try:
-                    count, body, left_out = await self._disk.run(_read_part, self.directory, name, lease)
-                except TransferError as exc:
-                    await conn.send(_refusal(exc))
-                    return
-                more = count == ENTRIES_PER_PART
-                facts = {"entries": str(count)} | ({"more": "1"} if more else {"left-out": str(left_out)})
-                conn.write(Reply(len(body), facts))
-                await conn.send(body)  # also if it is empty: a header at least has been written
-        finally:
-            lease.release()
-
-
-def _why_not(request: Request) -> str | None:
-    usage = _COMMANDS.get(request.verb)
-    if usage is None:
-        return f"there is no command {request.verb}; known: {', '.join(_COMMANDS)}"
-    if request.options:  # an option could change what is meant: refused, never passed over
-        return f"{request.verb} has no option {min(request.options)}"
-    if request.size:
-        return f"{request.verb} takes no body"
-    if request.name and " " not in usage:
-        return f"{request.verb} takes no name"
-    return None
-
-
-def _refusal(exc: TransferError) -> ErrorReply:
-    return ErrorReply(exc.code, exc.message)
-
-
-def _open_and_read(directory: Directory, name: str, lease: Lease[int]) -> tuple[os.stat_result, bytes]:
-    """In a thread: one hop for a small file, which is open for no longer than that."""
-    descriptor, info = directory.open_file(name)
-    lease.put(descriptor)
-    block = _read(lease, name, 0, min(BLOCK, info.st_size)) if info.st_size else b""
-    if len(block) < min(1, info.st_size):
-        raise make_error(Code.CHANGED, f"{shown(name)} became smaller while it was read")
-    if len(block) == info.st_size:
-        lease.release()
-    return info, block
-
-
-def _read(lease: Lease[int], name: str, offset: int, size: int) -> bytes:
-    with lease.use() as descriptor:
-        try:
-            return os.pread(descriptor, size, offset)
+            return await conn.send_file(action.file, action.offset, action.count)
         except OSError as exc:
-            raise make_error(Code.IO_ERROR, f"{shown(name)} could not be read: {exc.strerror}") from exc
+            raise from_os_error(exc, action.name) from exc
+        finally:
+            conversation.sent = conn.stats.bytes_sent - before
+    if isinstance(action, Pause):
+        await anyio.sleep(action.seconds)
+    elif isinstance(action, Close):
+        conn.close()
+    return 0
 
 
-def _read_part(directory: Directory, name: str, lease: Lease[Scan]) -> tuple[int, bytes, int]:
-    """In a thread: the next entries, how many of them, and how many were left out up to here."""
-    if not lease.filled:
-        lease.put(directory.scan(name))
-    with lease.use() as scan:
-        entries = scan.read(ENTRIES_PER_PART)
-        entries.sort(key=lambda entry: entry.name)
-        return len(entries), format_entries(entries), scan.left_out
+async def _gather(conn: Connection[Message], pieces: list[bytes], wanted: int, *, all_of_it: bool = False) -> int:
+    """Wait for bytes of a body; take what is there, at most ``wanted``, or all of that; how many."""
+    size = 0
+    while size < wanted:
+        try:
+            piece = conn.receive_nowait() if size and not all_of_it else await conn.receive()
+        except anyio.WouldBlock:
+            break
+        assert isinstance(piece, bytes)  # the codec gives nothing else until the body is complete
+        pieces.append(piece)
+        size += len(piece)
+    return size
+
+
+def _report(conn: Connection[Message], conversation: Conversation) -> None:
+    finished, conversation.finished = conversation.finished, []
+    for event in finished:
+        conn.emit(event)

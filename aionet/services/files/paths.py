@@ -23,22 +23,32 @@ No decoding happens here: ``%2e%2e`` is a name of six characters.
 
 from __future__ import annotations
 
-import ctypes
-import errno
+import heapq
 import os
 import stat
-import sys
+import unicodedata
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
 from aionet.errors import ConfigError
 
-from .entries import CONTROL, Entry
+from .entries import CONTROL, Entry, tag_of
 from .errors import NotADirectory, NotAFile, RefusedName, TransferError, from_os_error, shown
+from .opening import (
+    O_PATH,
+    Opener,
+    can_open_from_memory,
+    has_openat2,
+    open_by_kernel,
+    open_by_steps,
+    open_from_memory,
+)
 
-__all__ = ["MAX_COMPONENT", "MAX_NAME", "Directory", "Scan", "check_name", "has_openat2"]
+__all__ = ["MAX_COMPONENT", "MAX_NAME", "PARTIAL_DIRECTORY", "Directory", "Scan", "check_name"]
 
 MAX_COMPONENT: Final = 255
 """Bytes of one component (NAME_MAX of every file system in use)."""
@@ -46,19 +56,12 @@ MAX_COMPONENT: Final = 255
 MAX_NAME: Final = 4095
 """Bytes of a whole name: PATH_MAX without its NUL."""
 
-_O_PATH: Final[int] = getattr(os, "O_PATH", 0)
-_LOOK: Final = _O_PATH | os.O_CLOEXEC
+PARTIAL_DIRECTORY: Final = ".aionet-partial"
+"""Where files are while they are received. Never served, nor any name that a file system may take for this one."""
+
+_LOOK: Final = O_PATH | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_STEP: Final = (_O_PATH or os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-_SYS_OPENAT2: Final = 437  # the same on every architecture of Linux
-_RESOLVE_NO_MAGICLINKS: Final = 0x02  # such as /proc/self/fd/3 and /proc/self/root
-_RESOLVE_BENEATH: Final = 0x08
-_RENAME_RETRIES: Final = 32  # a ".." inside a link's target gives EAGAIN while anything on the system is renamed
-
-Opener = Callable[[int, str, int], int]
-"""``opener(directory descriptor, checked name, flags)``: a descriptor; raises OSError."""
 
 
 def check_name(name: str, *, hidden: bool = False) -> str:
@@ -85,102 +88,12 @@ def check_name(name: str, *, hidden: bool = False) -> str:
             raise RefusedName(f"{what} in the name {shown(name)}")
         if len(raw) > MAX_COMPONENT:
             raise RefusedName(f"a component longer than {MAX_COMPONENT} bytes in the name {shown(name)}")
-        if component.startswith(".") and not hidden:
-            raise RefusedName(f"the name {shown(name)} is hidden: it begins with a dot")
+        if component.startswith("."):
+            if not hidden:
+                raise RefusedName(f"the name {shown(name)} is hidden: it begins with a dot")
+            if unicodedata.normalize("NFKC", component).casefold() == PARTIAL_DIRECTORY:
+                raise RefusedName(f"{PARTIAL_DIRECTORY} in the name {shown(name)} is the server's own")
     return name
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-def _load_syscall() -> Callable[[int, bytes, int], int] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    syscall = ctypes.CDLL(None, use_errno=True).syscall
-    syscall.restype = ctypes.c_long
-
-    def openat2(directory: int, name: bytes, flags: int) -> int:
-        how = _OpenHow(flags, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
-        size = ctypes.c_size_t(ctypes.sizeof(how))
-        return int(
-            syscall(
-                ctypes.c_long(_SYS_OPENAT2), ctypes.c_int(directory), ctypes.c_char_p(name), ctypes.byref(how), size
-            )
-        )
-
-    return openat2
-
-
-_openat2: Final = _load_syscall()
-
-
-def _open_by_kernel(directory: int, name: str, flags: int) -> int:
-    """One openat2: the kernel refuses, in the one step that opens, whatever would leave the directory."""
-    assert _openat2 is not None
-    encoded = os.fsencode(name)
-    for _ in range(_RENAME_RETRIES):
-        descriptor = _openat2(directory, encoded, flags)
-        if descriptor >= 0:
-            return descriptor
-        code = ctypes.get_errno()
-        if code in (errno.EXDEV, errno.ELOOP):
-            raise RefusedName(f"the name {shown(name)} leads out of the directory, or in a circle")
-        if code not in (errno.EINTR, errno.EAGAIN):
-            break
-    raise OSError(code, os.strerror(code))
-
-
-def _open_by_steps(directory: int, name: str, flags: int) -> int:
-    """One component at a time, following no link. For systems without openat2."""
-    *above, last = name.split("/")
-    here = directory
-    try:
-        for component in above:
-            try:
-                below = os.open(component, _STEP, dir_fd=here)
-            except NotADirectoryError:
-                _refuse_link(here, component, name)
-                raise
-            if here != directory:
-                os.close(here)
-            here = below
-        try:
-            descriptor = os.open(last, flags | os.O_NOFOLLOW, dir_fd=here)
-        except OSError as exc:
-            if exc.errno in (errno.ELOOP, errno.ENOTDIR):
-                _refuse_link(here, last, name)
-            raise
-        if flags & _O_PATH and stat.S_ISLNK(os.fstat(descriptor).st_mode):  # O_PATH opens the link itself
-            os.close(descriptor)
-            raise RefusedName(f"there is a symbolic link in the name {shown(name)}")
-        return descriptor
-    finally:
-        if here != directory:
-            os.close(here)
-
-
-def _refuse_link(directory: int, component: str, name: str) -> None:
-    try:
-        found = os.stat(component, dir_fd=directory, follow_symlinks=False)
-    except OSError:
-        return
-    if stat.S_ISLNK(found.st_mode):
-        raise RefusedName(f"there is a symbolic link in the name {shown(name)}")
-
-
-def has_openat2() -> bool:
-    """Whether this kernel has openat2, and lets us call it (some sandboxes answer EPERM)."""
-    if _openat2 is None:
-        return False
-    descriptor = os.open("/", _LOOK | os.O_DIRECTORY)
-    try:
-        probe = _openat2(descriptor, b".", _LOOK | os.O_DIRECTORY)
-        if probe >= 0:
-            os.close(probe)
-        return probe >= 0
-    finally:
-        os.close(descriptor)
 
 
 class Directory:
@@ -201,8 +114,9 @@ class Directory:
         self.follows_links = has_openat2() if follow_links is None else follow_links
         if self.follows_links and not has_openat2():
             raise ConfigError("links cannot be followed safely: this system has no openat2 (Linux 5.6)")
-        self._opener: Opener = _open_by_kernel if self.follows_links else _open_by_steps
+        self._opener: Opener = open_by_kernel if self.follows_links else open_by_steps
         self._fd = _open_root(self.path)
+        self._in_memory = self.follows_links and can_open_from_memory(self._fd)
         self._finalizer = weakref.finalize(self, os.close, self._fd)
 
     def close(self) -> None:
@@ -230,18 +144,78 @@ class Directory:
         """
         check_name(name, hidden=self.hidden)
         try:
-            if _O_PATH:
-                _require_file(self.look(name), name)
-            descriptor = self._opener(self._fd, name, _READ)
-            try:
-                found = os.fstat(descriptor)
-                _require_file(found, name)
-            except BaseException:
-                os.close(descriptor)
-                raise
+            return self._open_regular(name, self._opener)
         except OSError as exc:
             raise from_os_error(exc, name) from None
+
+    def open_cached(self, name: str) -> tuple[int, os.stat_result] | None:
+        """As :meth:`open_file`, but never waits for a disk, so it may be called on an event loop.
+
+        ``None`` where that cannot be promised, and where :meth:`open_file` would raise: call that in a thread then.
+        """
+        if not self._in_memory:
+            return None
+        try:
+            return self._open_regular(check_name(name, hidden=self.hidden), open_from_memory)
+        except OSError:
+            return None
+
+    def _open_regular(self, name: str, opener: Opener) -> tuple[int, os.stat_result]:
+        if O_PATH:
+            _require_file(self._look(name, opener), name)
+        descriptor = opener(self._fd, name, _READ)
+        try:
+            found = os.fstat(descriptor)
+            _require_file(found, name)
+        except BaseException:
+            os.close(descriptor)
+            raise
         return descriptor, found
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[tuple[int, os.stat_result]]:
+        """:meth:`open_file`, closed when the block is left."""
+        descriptor, found = self.open_file(name)
+        try:
+            yield descriptor, found
+        finally:
+            os.close(descriptor)
+
+    def open_parent(self, name: str) -> tuple[int, str]:
+        """The directory that holds, or is to hold, ``name``, and the last component of ``name``.
+
+        The descriptor is the caller's to close; it is for making, removing and renaming, by calls that take a
+        ``dir_fd`` and follow no link: then nothing outside of this directory can be touched.
+
+        Raises:
+            RefusedName: as :meth:`open_file`.
+            NotFound, AccessDenied, TransferError: what the system said of the directory.
+        """
+        check_name(name, hidden=self.hidden)
+        above, _, last = name.rpartition("/")
+        try:
+            return self._opener(self._fd, above, _LIST) if above else self.open_root(), last
+        except OSError as exc:
+            raise from_os_error(exc, above) from None
+
+    def open_root(self) -> int:
+        """Another descriptor of this directory itself, the caller's to close.
+
+        Raises:
+            OSError: what the system said.
+        """
+        return os.open(".", _LIST, dir_fd=self._fd)
+
+    def stat(self, name: str = "") -> os.stat_result:
+        """What ``name`` is, without opening it; ``""``: this directory.
+
+        Raises:
+            RefusedName, NotFound, AccessDenied, TransferError: as :meth:`open_file`.
+        """
+        try:
+            return self.look(check_name(name, hidden=self.hidden)) if name else os.fstat(self._fd)
+        except OSError as exc:
+            raise from_os_error(exc, name) from None
 
     def scan(self, name: str = "") -> Scan:
         """Read a directory: this one, or one below it. The caller closes it (it is a context manager).
@@ -252,7 +226,7 @@ class Directory:
         if name:
             check_name(name, hidden=self.hidden)
         try:
-            descriptor = self._opener(self._fd, name, _LIST) if name else os.open(".", _LIST, dir_fd=self._fd)
+            descriptor = self._opener(self._fd, name, _LIST) if name else self.open_root()
         except NotADirectoryError:
             raise self._no_directory(name) from None
         except OSError as exc:
@@ -266,7 +240,10 @@ class Directory:
             RefusedName: it leads out of the directory.
             OSError: what the system said.
         """
-        descriptor = self._opener(self._fd, name, _LOOK)
+        return self._look(name, self._opener)
+
+    def _look(self, name: str, opener: Opener) -> os.stat_result:
+        descriptor = opener(self._fd, name, _LOOK)
         try:
             return os.fstat(descriptor)
         finally:
@@ -334,13 +311,30 @@ class Scan(Iterator[Entry]):
         Raises:
             TransferError: the directory cannot be read any further.
         """
-        entries: list[Entry] = []
-        while len(entries) < count:
-            entry = next(self, None)
-            if entry is None:
-                break
-            entries.append(entry)
-        return entries
+        return list(islice(self, count))
+
+    def page(self, after: str, count: int) -> tuple[list[Entry], int]:
+        """The first entries by the bytes of their names, of those behind ``after``; and how many come behind.
+
+        It reads the whole directory, and keeps no more than ``count`` of it.
+
+        Raises:
+            TransferError: the directory cannot be read.
+        """
+        edge, behind = os.fsencode(after), 0
+
+        def names() -> Iterator[os.DirEntry[str]]:
+            nonlocal behind
+            for found in self._entries:
+                if os.fsencode(found.name) > edge and not self._is_hidden(found.name):
+                    behind += 1
+                    yield found
+
+        try:
+            chosen = heapq.nsmallest(count, names(), key=lambda found: os.fsencode(found.name))
+        except OSError as exc:
+            raise from_os_error(exc, self._name) from None
+        return [entry for entry in map(self._describe, chosen) if entry is not None], behind - len(chosen)
 
     def close(self) -> None:
         """Let go of the directory. Idempotent."""
@@ -357,9 +351,12 @@ class Scan(Iterator[Entry]):
     ) -> None:
         self.close()
 
+    def _is_hidden(self, name: str) -> bool:
+        return name.startswith(".") and (not self._directory.hidden or name == PARTIAL_DIRECTORY)
+
     def _describe(self, found: os.DirEntry[str]) -> Entry | None:
         name = found.name
-        if name.startswith(".") and not self._directory.hidden:
+        if self._is_hidden(name):
             return None
         whole = f"{self._name}/{name}" if self._name else name
         try:
@@ -371,7 +368,7 @@ class Scan(Iterator[Entry]):
             self.left_out += 1
             return None
         if stat.S_ISREG(info.st_mode):
-            return Entry(name, info.st_size, info.st_mtime_ns)
+            return Entry(name, info.st_size, info.st_mtime_ns, tag=tag_of(info))
         if stat.S_ISDIR(info.st_mode):
             return Entry(name, 0, info.st_mtime_ns, is_directory=True)
         self.left_out += 1

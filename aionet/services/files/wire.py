@@ -21,13 +21,18 @@ A name is the rest of its line, as it is: spaces belong to it and nothing is dec
 ``max_size``, a ``size`` that is no number: faults, for nobody could tell where the next header starts. Any other bad
 line is a message of its own, :class:`Unreadable`: the server says why and goes on. Verbs may be typed in lower case.
 The body is never buffered: its chunks are messages, as they came. Whoever reads it counts, up to the size announced.
+
+The server's side takes apart no more than it must: requests that are complete in one chunk, bodies and all, stay the
+bytes they are, as one :class:`Batch`, and are read when their turn comes. So a chunk full of tiny requests holds no
+more memory than it has bytes, and a thread can answer many at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from aionet import Codec
@@ -35,7 +40,9 @@ from aionet.errors import ConfigError, EncodeError, FrameTooLarge, IncompleteFra
 
 __all__ = [
     "MAX_HEADER",
+    "MAX_SIZE",
     "VERSION",
+    "Batch",
     "ErrorReply",
     "Message",
     "Reply",
@@ -52,12 +59,20 @@ VERSION: Final = "1"
 MAX_HEADER: Final = 8192
 """Bytes of a header line: twice a name of PATH_MAX."""
 
+MAX_SIZE: Final = 10**19 - 1
+"""Bytes of a body: the largest number of 19 digits, more than any file has."""
+
 _WORD: Final = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
+_VERB: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _KEY: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _VALUE: Final = re.compile(r"[!-:<-~]+")  # printable ASCII without space and semicolon
+_FACTS: Final = re.compile(rf"(;{_KEY.pattern}={_VALUE.pattern})*")
 _SIZE: Final = re.compile(r"[0-9]{1,19}")
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _HTTP: Final = re.compile(r"[A-Z]+ (/|http)\S* HTTP/[0-9.]+")
+_SPECIAL: Final = re.compile(rb"[\x00-\x1f\x7f]|;size| HTTP/")  # what makes a line more than one line of a batch
+
+_NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +88,7 @@ class Request:
 
     verb: str
     name: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=lambda: _NO_OPTIONS)
     size: int = 0
 
 
@@ -115,12 +130,30 @@ class ErrorReply:
     reason: str
 
 
-Message = Request | Unreadable | Reply | ErrorReply | bytes
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests that came together, each with the whole of its body, as the bytes they are.
+
+    Iterated, it gives pairs: a :class:`Request`, or an :class:`Unreadable`, and the request's body.
+    """
+
+    data: bytes
+
+    def __iter__(self) -> Iterator[tuple[Request | Unreadable, bytes]]:
+        data, position = self.data, 0
+        while position < len(data):
+            end = data.index(b"\n", position)
+            request = _read_request(data[position:end].removesuffix(b"\r"))
+            position = end + 1
+            body = b""
+            if isinstance(request, Request) and request.size:
+                body = data[position : position + request.size]
+                position += request.size
+            yield request, body
+
+
+Message = Batch | Request | Reply | ErrorReply | bytes
 """Everything that passes; ``bytes`` are a piece of a body."""
-
-
-class _Unreadable(Exception):
-    """This line is no request, but it is clear where the next one starts. Otherwise it is a ProtocolError."""
 
 
 class _FilesCodec(Codec[Message]):
@@ -162,45 +195,42 @@ class _FilesCodec(Codec[Message]):
         return position + taken
 
     def _feed_header(self, data: bytes, position: int, messages: list[Message]) -> int:
+        """Take up to the end of the line; what is complete goes to ``messages``. Returns where to go on."""
         found = data.find(b"\n", position)
         stop = len(data) if found < 0 else found
         scanned = max(len(self._header) - 1, 0)  # the last byte again: a CR is right only before the LF
         room = self.max_size + 2 - len(self._header)  # a longer line is refused: never copy more of it
         self._header += data[position : min(stop, position + room)]
-        self._check_header(scanned)
+        self.fault = self._why_no_header(self._header, scanned)
         if self.fault is not None:
             self._header.clear()
             return len(data)
         if found < 0:
             return len(data)
-        line = bytes(self._header.removesuffix(b"\r"))
+        line = bytes(self._header)
         self._header.clear()
         try:
-            message = self._parse(line)
-        except _Unreadable as exc:
-            message = Unreadable(str(exc))
+            self._take_line(line, messages)
         except ProtocolError as exc:
             self.fault = exc
             return len(data)
-        messages.append(message)
         return found + 1
 
-    def _check_header(self, scanned: int) -> None:
+    def _why_no_header(self, line: bytes | bytearray, scanned: int) -> ProtocolError | None:
         """Control characters and length, by what comes first, so that the verdict does not depend on the chunks."""
-        line = self._header
         length = len(line) - (1 if line.endswith(b"\r") else 0)
         match = _CONTROL.search(line, scanned, min(length, self.max_size))
         if match is not None:
-            self.fault = MalformedFrame(f"control character 0x{match[0][0]:02x} in a header line")
-        elif length > self.max_size:
-            self.fault = FrameTooLarge(f"a header line is at most {self.max_size} bytes")
+            return MalformedFrame(f"control character 0x{match[0][0]:02x} in a header line")
+        if length > self.max_size:
+            return FrameTooLarge(f"a header line is at most {self.max_size} bytes")
+        return None
 
-    def _parse(self, line: bytes) -> Message:
-        """The header in this line; the size of its body goes to ``_missing``.
+    def _take_line(self, line: bytes, messages: list[Message]) -> None:
+        """A whole line without its LF: add what it says; the size of its body goes to ``_missing``.
 
         Raises:
-            _Unreadable: there is none in it.
-            ProtocolError: nor can the next one be found.
+            ProtocolError: it says nothing, nor can the next one be found.
         """
         raise NotImplementedError
 
@@ -208,15 +238,32 @@ class _FilesCodec(Codec[Message]):
 class RequestCodec(_FilesCodec):
     """The server's side: takes requests, sends replies.
 
+    It gives each :class:`Batch` that is complete, and a :class:`Request` alone where the body follows in ``bytes``.
+
     Args:
         max_size: Longest header line taken, bytes without its end.
-        max_body: Largest body a request may announce, bytes. A body is passed on as it comes, never held; the bound
-            is there for servers that take none, which read past a small one in order to answer it in words.
+        max_body: Largest body a request may announce, bytes. A body is passed on as it comes, never held.
     """
 
     def __init__(self, *, max_size: int = MAX_HEADER, max_body: int = 1024 * 1024) -> None:
         super().__init__(max_size=max_size)
         self.max_body = max_body
+
+    def feed(self, data: bytes) -> list[Message]:
+        messages: list[Message] = []
+        position = 0
+        if self._missing:
+            position = self._feed_body(data, position, messages)
+        elif self._header:
+            position = self._feed_header(data, position, messages)
+            if self._missing and position < len(data):
+                position = self._feed_body(data, position, messages)
+        if position < len(data) and self.fault is None:
+            position = self._feed_batch(data, position, messages)
+        while position < len(data) and self.fault is None:  # a line that is not complete, or whose body is not
+            step = self._feed_body if self._missing else self._feed_header
+            position = step(data, position, messages)
+        return messages
 
     def encode(self, message: Message) -> bytes:
         if isinstance(message, bytes):
@@ -227,29 +274,73 @@ class RequestCodec(_FilesCodec):
             return _format_error(message, self.max_size)
         raise EncodeError(f"a server sends Reply, ErrorReply and bytes, not {message!r}")
 
-    def _parse(self, line: bytes) -> Message:
-        try:
-            text = line.decode()
-        except UnicodeDecodeError:
-            raise _Unreadable("the line is not UTF-8") from None
-        head, _, name = text.partition(" ")
-        verb, *pairs = head.split(";")
-        verb = verb.upper() if verb.isascii() else verb
-        if not _WORD.fullmatch(verb):
-            raise _Unreadable("a line begins with a command, such as: LIST, or: GET name, or: HELLO")
-        if _HTTP.fullmatch(text):  # a browser could be made to send commands in the body of a form
-            raise MalformedFrame(f"this port speaks AIONET-FILES {VERSION}, not HTTP")
-        try:
-            options = _parse_pairs(pairs)
-        except MalformedFrame as exc:
-            if any(pair.startswith("size") for pair in pairs):
-                raise  # a body may follow, of nobody knows how many bytes
-            raise _Unreadable(str(exc)) from None
-        size = _parse_size(options.pop("size", "0"))
-        if size > self.max_body:
-            raise FrameTooLarge(f"a body of {size} bytes is more than the {self.max_body} taken here")
-        self._missing = size
-        return Request(verb, name, options, size)
+    def _feed_batch(self, data: bytes, start: int, messages: list[Message]) -> int:
+        """All requests from ``start`` on that are complete, as one message; where the first stands that is not."""
+        position, size = start, len(data)
+        while (end := data.find(b"\n", position)) >= 0:
+            stop = end + 1
+            if end - position > self.max_size or _SPECIAL.search(data, position, end):
+                line = data[position:end]
+                self.fault = self._why_no_header(line, 0)
+                if self.fault is None:
+                    try:
+                        stop += self._size_in(line)
+                    except ProtocolError as exc:
+                        self.fault = exc
+                if self.fault is not None or stop > size:
+                    break
+            position = stop
+        if position > start:
+            messages.append(Batch(data[start:position]))
+        return position
+
+    def _take_line(self, line: bytes, messages: list[Message]) -> None:
+        self._missing = self._size_in(line)
+        request = _read_request(line.removesuffix(b"\r")) if self._missing else None
+        messages.append(request if isinstance(request, Request) else Batch(line + b"\n"))
+
+    def _size_in(self, line: bytes) -> int:
+        """Bytes of body that this line announces.
+
+        Raises:
+            ProtocolError: it cannot be told, or there are too many.
+        """
+        if not _SPECIAL.search(line):
+            return 0
+        request = _read_request(line.removesuffix(b"\r"))
+        if isinstance(request, Unreadable):
+            return 0
+        if request.size > self.max_body:
+            raise FrameTooLarge(f"a body of {request.size} bytes is more than the {self.max_body} taken here")
+        return request.size
+
+
+def _read_request(line: bytes) -> Request | Unreadable:
+    """What is in a line without its end.
+
+    Raises:
+        MalformedFrame: nobody knows where the next line starts.
+    """
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return Unreadable("the line is not UTF-8")
+    head, _, name = text.partition(" ")
+    verb, *pairs = head.split(";")
+    if not _VERB.fullmatch(verb):
+        return Unreadable("a line begins with a command, such as: LIST, or: GET name, or: HELLO")
+    if "HTTP/" in name and _HTTP.fullmatch(text):  # a browser could be made to send commands in the body of a form
+        raise MalformedFrame(f"this port speaks AIONET-FILES {VERSION}, not HTTP")
+    if not pairs:
+        return Request(verb.upper(), name, _NO_OPTIONS)
+    try:
+        options = _parse_pairs(pairs)
+    except MalformedFrame as exc:
+        if any(pair.startswith("size") for pair in pairs):
+            raise  # a body may follow, of nobody knows how many bytes
+        return Unreadable(str(exc))
+    size = options.pop("size", None)
+    return Request(verb.upper(), name, options, 0 if size is None else _parse_size(size))
 
 
 class ReplyCodec(_FilesCodec):
@@ -273,7 +364,10 @@ class ReplyCodec(_FilesCodec):
             raise EncodeError(f"a request of {len(line)} bytes is longer than the {self.max_size} of a header line")
         return line + b"\n"
 
-    def _parse(self, line: bytes) -> Message:
+    def _take_line(self, line: bytes, messages: list[Message]) -> None:
+        messages.append(self._read_reply(line.removesuffix(b"\r")))
+
+    def _read_reply(self, line: bytes) -> Reply | ErrorReply:
         try:
             word, _, rest = line.decode().partition(" ")
         except UnicodeDecodeError:
@@ -306,10 +400,10 @@ def _parse_size(text: str) -> int:
 
 
 def _format_facts(head: str, facts: Mapping[str, str]) -> str:
-    for key, value in facts.items():
-        if not _KEY.fullmatch(key) or not _VALUE.fullmatch(value):
-            raise EncodeError(f"{key}={value!r}: a key is lower case, a value printable ASCII without space and ';'")
-    return ";".join([head, *(f"{key}={value}" for key, value in facts.items())])
+    text = "".join([f";{key}={value}" for key, value in facts.items()])
+    if not _FACTS.fullmatch(text) or text.count(";") != len(facts):
+        raise EncodeError(f"{facts!r}: a key is lower case, a value printable ASCII without space and ';'")
+    return head + text
 
 
 def _format_error(message: ErrorReply, longest: int) -> bytes:

@@ -9,7 +9,7 @@ import anyio
 
 from aionet import CloseReason, Connection
 from aionet.errors import FrameTooLarge
-from aionet.events import Address, ConnectionStats
+from aionet.events import Address, ConnectionStats, Event
 from aionet.handler import Codec, TLSFacts
 from aionet.services.chat import Chat
 from aionet.services.chat.wire import ChatCodec
@@ -62,6 +62,15 @@ class FakeConnection(Connection[bytes]):
 
     async def send_file(self, file: int, offset: int, count: int) -> int:
         raise NotImplementedError("a chat sends no files")
+
+    def receive_nowait(self) -> bytes:
+        raise NotImplementedError("a chat takes what comes")
+
+    def emit(self, event: Event) -> None:
+        raise NotImplementedError("a chat reports nothing")
+
+    def wants(self, kind: type[Event]) -> bool:
+        raise NotImplementedError("a chat reports nothing")
 
     async def receive(self) -> bytes:
         while not self._inbox:

@@ -14,6 +14,7 @@ from aionet.events import ConnectionClosed, HandlerFailed
 from aionet.routing import Router
 from aionet.server import Server
 from aionet.services.files.handler import Files
+from aionet.services.files.paths import PARTIAL_DIRECTORY
 
 
 @dataclass(slots=True)
@@ -81,14 +82,14 @@ async def raw_client(served: Served) -> AsyncIterator[RawClient]:
 
 
 def descriptors_of_files(root: Path) -> list[str]:
-    """The files below ``root`` that this process has open, without the directory itself."""
+    """The files below ``root`` that this process has open, without that directory and the one of partial files."""
     found = []
     for number in os.listdir("/proc/self/fd"):
         try:
             target = os.readlink(f"/proc/self/fd/{number}")
         except FileNotFoundError:
             continue
-        if target.startswith(f"{root}{os.sep}"):
+        if target.startswith(f"{root}{os.sep}") and not target.endswith(f"{os.sep}{PARTIAL_DIRECTORY}"):
             found.append(target)
     return found
 

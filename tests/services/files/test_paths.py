@@ -21,7 +21,8 @@ from aionet.services.files.errors import (
     RefusedName,
     TransferError,
 )
-from aionet.services.files.paths import MAX_COMPONENT, MAX_NAME, Directory, check_name, has_openat2
+from aionet.services.files.opening import has_openat2
+from aionet.services.files.paths import MAX_COMPONENT, MAX_NAME, Directory, check_name
 
 from .conftest import Tree
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from aionet.errors import ConfigError, EncodeError, FrameTooLarge, IncompleteFrame, MalformedFrame, ProtocolError
 from aionet.services.files.wire import (
     MAX_HEADER,
+    Batch,
     ErrorReply,
     Message,
     Reply,
@@ -20,13 +23,26 @@ from aionet.services.files.wire import (
 )
 from aionet.testing import verify_codec
 
-Outcome = tuple[list[Message], type[ProtocolError] | None]
+Heard = Message | Unreadable
+Outcome = tuple[list[Heard], type[ProtocolError] | None]
 
 
-def joined(messages: list[Message]) -> list[Message]:
-    """The same messages with the pieces of a body put together."""
-    whole: list[Message] = []
+def taken_apart(messages: list[Message]) -> Iterator[Heard]:
+    """Each request of a batch for itself, its body behind it."""
     for message in messages:
+        if isinstance(message, Batch):
+            for request, body in message:
+                yield request
+                if body:
+                    yield body
+        else:
+            yield message
+
+
+def joined(messages: list[Message]) -> list[Heard]:
+    """The same messages with batches taken apart, and the pieces of a body put together."""
+    whole: list[Heard] = []
+    for message in taken_apart(messages):
         if isinstance(message, bytes) and whole and isinstance(whole[-1], bytes):
             whole[-1] += message
         else:
@@ -126,6 +142,18 @@ def test_the_control_character_is_found_before_the_line_ends() -> None:
 def test_a_request_with_a_body() -> None:
     put = Request("PUT", "a", {"offset": "2"}, 4)
     assert requests(b"PUT;size=4;offset=2 a\nG\0\n\xffLIST\n") == ([put, b"G\0\n\xff", Request("LIST")], None)
+
+
+def test_what_is_complete_stays_the_bytes_it_is() -> None:
+    stream = b"A\nPUT;size=2 x\n\0\0?\r\n" * 1000
+    assert RequestCodec().feed(stream) == [Batch(stream)]
+    codec = RequestCodec()
+    codec.feed(b"LIST\nGE")
+    assert codec.feed(b"T a\nLIST\nPUT;size=3 x\nab") == [
+        *[Batch(b"GET a\n"), Batch(b"LIST\n")],
+        *[Request("PUT", "x", {}, 3), b"ab"],
+    ]
+    assert codec.feed(b"cLIST\n") == [b"c", Batch(b"LIST\n")]
 
 
 def test_a_body_that_is_too_large_is_refused_by_its_announcement() -> None:
@@ -327,7 +355,10 @@ def test_both_sides_pass_the_verifier() -> None:
             (b"LIST\n", [Request("LIST")]),
             (b"GET;a=b my file\r\n", [Request("GET", "my file", {"a": "b"})]),
             (b"PUT;size=3 x\n\0\n\r", [Request("PUT", "x", {}, 3), b"\0\n\r"]),
-            (b"?\n", [Unreadable("a line begins with a command, such as: LIST, or: GET name, or: HELLO")]),
+            (
+                b"?\n",
+                [cast(Message, Unreadable("a line begins with a command, such as: LIST, or: GET name, or: HELLO"))],
+            ),
         ],
         oversize=b"GET " + b"x" * 200,
         garbage=[b"GET \0\n", b"\x16\x03\x01", b"PUT;size=x a\n", b"GET / HTTP/1.1\r\n", b"PUT;size=2000000 a\n"],
