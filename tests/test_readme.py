@@ -44,7 +44,7 @@ def named(name: str) -> str:
 def test_a_block_runs_by_itself(text: str, tmp_path: Path) -> None:
     (tmp_path / "block.py").write_text(text)
     (tmp_path / "shared_files").mkdir()
-    done = shell("python block.py", tmp_path)
+    done = shell("NAS_TOKEN=secret python block.py", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 
