@@ -43,8 +43,9 @@ def named(name: str) -> str:
 @pytest.mark.parametrize("text", [text for text in [*PYTHON, *IN_DOCS] if not text.startswith("#")])
 def test_a_block_runs_by_itself(text: str, tmp_path: Path) -> None:
     (tmp_path / "block.py").write_text(text)
-    (tmp_path / "shared_files").mkdir()
-    done = shell("NAS_TOKEN=secret python block.py", tmp_path)
+    for directory in ("shared_files", "incoming"):
+        (tmp_path / directory).mkdir()
+    done = shell(f"ANNAS_TOKEN={'a' * 16} OTTOS_TOKEN={'o' * 16} python block.py", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 
