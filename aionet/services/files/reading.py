@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -123,7 +124,7 @@ def get_file(directory: Directory, name: str, options: Options) -> Answers:
             yield Sending(descriptor, offset, reply.size, name)
         else:
             content = _read(descriptor, name, offset, reply.size)
-            yield _checked(descriptor, name, found, reply)
+            yield _checked(descriptor, name, found, reply, content)
             yield content
     finally:
         os.close(descriptor)
@@ -145,7 +146,7 @@ def get_small_file_at_once(directory: Directory, name: str, options: Options) ->
         content = bytearray(reply.size)
         if reply.size and os.preadv(descriptor, [content], options.get("offset", 0), _NOWAIT) < reply.size:
             return None
-        return _checked(descriptor, name, found, reply), bytes(content)
+        return _checked(descriptor, name, found, reply, content), bytes(content)
     except OSError:
         return None
     finally:
@@ -162,12 +163,13 @@ def _reply_of(name: str, found: os.stat_result, options: Options) -> Reply:
     return Reply(count, {"offset": str(offset), "total": str(size), **facts})
 
 
-def _checked(descriptor: int, name: str, found: os.stat_result, reply: Reply) -> Reply:
-    """The reply, if the file is the version that it says, now that it was read."""
+def _checked(descriptor: int, name: str, found: os.stat_result, reply: Reply, content: bytes | bytearray) -> Reply:
+    """The reply, if the file is the version that it says, now that it was read; of a whole file with its digest."""
     now = os.fstat(descriptor)
     if (now.st_mtime_ns, now.st_ctime_ns, now.st_size) != (found.st_mtime_ns, found.st_ctime_ns, found.st_size):
         raise Changed(f"{shown(name)} was changed while it was read")
-    return Reply(reply.size, {**reply.facts, "checked": "1"})
+    digest = {"digest": hashlib.sha256(content).hexdigest()} if reply.size == found.st_size else {}
+    return Reply(reply.size, {**reply.facts, **digest, "checked": "1"})
 
 
 def get_manifest(hashes: Hashes, descriptor: int, name: str, options: Options, facts: dict[str, str]) -> Answers:
