@@ -2,120 +2,87 @@
 
 from __future__ import annotations
 
-import json
-import math
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
-import anyio
 import click
 
-from ..core.loop import run
-from ..services.files.client import Fetched, fetch
-from .failures import CommandError
-from .options import DEFAULT_FILES, debug_option, escape_controls, json_option, timeout_option
+from ..services.files.client import OnFile, OnProgress, Remote, TreeResult, fetch_tree
+from .options import DEFAULT_FILES
+from .transfers import transfer, transfer_options
 
 __all__ = ["get"]
-
-Report = Callable[[int, int], object]
-"""``report(received, total)``, bytes."""
 
 
 @click.command(
     epilog="""\b
 Examples:
-  python -m aionet get song.ogg
-  python -m aionet get music/song.ogg -o /tmp
-  python -m aionet get tcp://127.0.0.1:5000 song.ogg -o copy.ogg --json
+  python -m aionet get song.ogg                       the file, here
+  python -m aionet get song.ogg copy.ogg              under another name
+  python -m aionet get tcp://127.0.0.1:5000 music /tmp        a directory, whole
+  python -m aionet get tcp://127.0.0.1:5000 'music/*.ogg' .   what the pattern matches
+  python -m aionet get big.iso --parallel 4 --limit-rate 50M
+  python -m aionet get music . --verify               compare, transfer nothing
 \b
-Exit codes: 0 fetched, 1 the server refused or failed, 2 usage, 3 not reached, 4 bad endpoint,
-130 interrupted (nothing is left behind)."""
+Exit codes: 0 all is there, 1 some of it is not, 2 usage, 3 not reached, 4 bad endpoint, 130 interrupted."""
 )
-@click.argument("endpoint", metavar="[ENDPOINT]")
-@click.argument("name", default="", metavar="NAME")
+@click.argument("words", metavar="[ENDPOINT] NAME... [DESTINATION]", nargs=-1, required=True)
 @click.option(
-    "-o", "--output", metavar="FILE", help="A file, replaced if it is there, or a directory.  [default: NAME, here]"
+    "-o",
+    "--output",
+    metavar="PATH",
+    help="The destination: a file or a directory.  [default: the last of several arguments; of one: here]",
 )
-@json_option("One JSON object instead of words: path, size, sha256, mtime_ns, seconds.")
-@timeout_option(10.0)
-@debug_option
-def get(endpoint: str, name: str, output: str | None, as_json: bool, timeout: float) -> None:
-    """Fetch the file NAME from the files server at ENDPOINT (default: tcp://127.0.0.1:5000).
+@click.option("-r", "--recursive", is_flag=True, help="Also directories that a pattern matches.")
+@click.option(
+    "--parallel",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Connections for one large file.",
+)
+@transfer_options
+def get(
+    words: tuple[str, ...],
+    output: str | None,
+    recursive: bool,
+    parallel: int,
+    as_json: bool,
+    rate: float | None,
+    retries: int,
+    again: bool,
+    verify: bool,
+    **options: Any,
+) -> int:
+    """Fetch files from the files server at ENDPOINT (default: tcp://127.0.0.1:5000).
 
-    The file gets its name when all of it has arrived and is on the disk; until then it is not there.
+    A NAME is a file, a directory (fetched with all that is in it; DIRECTORY/. is only what is in it), or a pattern with
+    *, ?, [...] or **. As with cp, the last of several arguments is where it goes: a directory, or a file for a file.
+
+    A file gets its name when all of it has arrived, has the hash that the server says, and is on the disk. What was
+    broken off stays beside it as .NAME.aionet-part: the same command goes on from there. Files that are there with the
+    same size and time are left alone.
     """
-    if not name:
-        if "://" in endpoint:
-            raise click.UsageError(f"which file of {endpoint}? see python -m aionet ls {endpoint}")
-        endpoint, name = DEFAULT_FILES, endpoint
+    endpoint, names = split_endpoint(words)
+    if not names:
+        raise click.UsageError(f"which file of {endpoint}? see python -m aionet ls {endpoint}")
+    if output is None:
+        *names, output = names if len(names) > 1 else (*names, ".")
     if output == "-":
-        raise click.UsageError("-o takes a file or a directory: what is not whole is not handed out")
-    started = time.monotonic()
-    with progress_bar(name, shown=not as_json and sys.stderr.isatty()) as report:
-        fetched = run(fetch_watched(endpoint, name, output, report, timeout), loop="auto")
-    seconds = time.monotonic() - started
-    click.echo(to_json(fetched, seconds) if as_json else to_line(fetched, seconds))
+        raise click.UsageError("the destination is a file or a directory: what is not whole is not handed out")
+    work = partial(fetch, names, output, recursive=recursive, parallel=parallel, again=again, verify=verify)
+    done = "the same" if verify else "fetched"
+    return transfer(endpoint, options, work, done=done, as_json=as_json, rate=rate, retries=retries)
 
 
-async def fetch_watched(
-    endpoint: str, name: str, output: str | None, report: Report | None, patience: float
-) -> Fetched:
-    """Fetch, but give up where the server falls silent.
-
-    Raises:
-        CommandError: nothing came for ``patience`` seconds. What had come is removed.
-        AionetError: whatever :func:`aionet.services.files.client.fetch` raises.
-    """
-    # Up to the first answer two things may each take that long: to connect, which has an error of its own, to answer.
-    silence = anyio.CancelScope(deadline=anyio.current_time() + 2 * patience)
-
-    def progress(received: int, total: int) -> None:
-        # With all of it here, only our own disk is waited for.
-        silence.deadline = anyio.current_time() + patience if received < total else math.inf
-        if report is not None:
-            report(received, total)
-
-    with silence:
-        return await fetch(endpoint, name, output, progress=progress, connect_timeout=patience)
-    raise CommandError(f"the server sent nothing for {patience:g} s", hint="--timeout waits longer")
+def split_endpoint(words: tuple[str, ...]) -> tuple[str, list[str]]:
+    """The endpoint, if the first word is one, and the others."""
+    return (words[0], list(words[1:])) if "://" in words[0] else (DEFAULT_FILES, list(words))
 
 
-def to_json(fetched: Fetched, seconds: float) -> str:
-    """What arrived, for programs."""
-    return json.dumps(
-        {
-            "path": str(fetched.path),
-            "size": fetched.size,
-            "sha256": fetched.sha256,
-            "mtime_ns": fetched.mtime_ns,
-            "seconds": round(seconds, 3),
-        }
-    )
-
-
-def to_line(fetched: Fetched, seconds: float) -> str:
-    """What arrived, for people; ``sha256sum`` prints the same digest."""
-    return f"{escape_controls(str(fetched.path))}: {fetched.size} bytes in {seconds:.1f} s, SHA-256 {fetched.sha256}"
-
-
-@contextmanager
-def progress_bar(name: str, *, shown: bool) -> Iterator[Report | None]:
-    """Bytes, speed and time left on standard error, or nothing where nobody looks."""
-    if not shown:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(escape_controls(name), total=None)
-        yield lambda received, total: progress.update(task, completed=received, total=total)
+async def fetch(
+    names: list[str], output: str, remote: Remote, progress: OnProgress | None, on_file: OnFile, **options: Any
+) -> TreeResult:
+    """What :func:`transfer` calls."""
+    return await fetch_tree(remote, names, output, progress=progress, on_file=on_file, **options)

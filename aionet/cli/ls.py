@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import anyio
 import click
 
 from ..core.loop import run
-from ..services.files.client import Listing, list_directory
+from ..services.files.client import Listing, list_tree
 from ..services.files.entries import Entry
 from .failures import CommandError
-from .options import DEFAULT_FILES, debug_option, escape_controls, json_option, timeout_option
+from .options import DEFAULT_FILES, escape_controls, json_option
+from .transfers import ServerOptions, make_remote, server_options
 
 __all__ = ["ls"]
 
@@ -25,23 +27,25 @@ SECOND = 1_000_000_000
 Examples:
   python -m aionet ls
   python -m aionet ls music
-  python -m aionet ls tcp://127.0.0.1:5000 music --json
+  python -m aionet ls 'music/**/*.ogg'
+  python -m aionet ls tcp://127.0.0.1:5000 music -r --json
 \b
 Exit codes: 0 listed, 1 the server refused or failed, 2 usage, 3 not reached, 4 bad endpoint."""
 )
 @click.argument("endpoint", default=DEFAULT_FILES)
-@click.argument("path", default="")
+@click.argument("name", default="")
+@click.option("-r", "--recursive", is_flag=True, help="With all that is in its directories.")
 @json_option("One JSON object instead: entries (name, size, mtime_ns, directory), left_out.")
-@timeout_option(10.0)
-@debug_option
-def ls(endpoint: str, path: str, as_json: bool, timeout: float) -> None:
-    """List PATH (default: the directory served) of the files server at ENDPOINT.
+@server_options
+def ls(endpoint: str, name: str, recursive: bool, as_json: bool, **options: Any) -> None:
+    """List NAME (default: the directory served) of the files server at ENDPOINT: a directory, a file, or what a pattern
+    with *, ?, [...] or ** matches.
 
-    The default of ENDPOINT is tcp://127.0.0.1:5000; a single argument without :// is a PATH there.
+    The default of ENDPOINT is tcp://127.0.0.1:5000; a single argument without :// is a NAME there.
     """
-    if "://" not in endpoint and not path:
-        endpoint, path = DEFAULT_FILES, endpoint
-    listing = run(list_in_time(endpoint, path, timeout), loop="auto")
+    if "://" not in endpoint and not name:
+        endpoint, name = DEFAULT_FILES, endpoint
+    listing = run(list_in_time(endpoint, name, options, recursive=recursive), loop="auto")
     if as_json:
         click.echo(to_json(listing))
         return
@@ -51,15 +55,17 @@ def ls(endpoint: str, path: str, as_json: bool, timeout: float) -> None:
         click.echo(f"and {listing.left_out} more that cannot be asked for", err=True)
 
 
-async def list_in_time(endpoint: str, path: str, patience: float) -> Listing:
+async def list_in_time(endpoint: str, name: str, options: ServerOptions, *, recursive: bool) -> Listing:
     """List, but give up where the server does not answer.
 
     Raises:
-        CommandError: the whole answer took more than ``patience`` seconds.
-        AionetError: whatever :func:`aionet.services.files.client.list_directory` raises.
+        CommandError: the whole answer took too long.
+        AionetError: whatever :func:`aionet.services.files.list_tree` raises.
     """
+    patience = options["timeout"]
     with anyio.move_on_after(2 * patience):  # to connect, which has an error of its own, and to answer
-        return await list_directory(endpoint, path, connect_timeout=patience)
+        async with make_remote(endpoint, options) as remote:
+            return await list_tree(remote, name, recursive=recursive)
     raise CommandError(f"no whole answer within {patience:g} s", hint="--timeout waits longer")
 
 

@@ -66,23 +66,33 @@ def test_a_server_that_never_answers(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["ls", f"tcp://127.0.0.1:{port}"]) == 3
 
 
+def test_a_pattern_a_file_and_a_tree(files: str, served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    for args, expected in (
+        (["music/*.ogg"], ["music/song \\u202egnp.ogg"]),
+        (["music/song \u202egnp.ogg"], ["music/song \\u202egnp.ogg"]),
+        (["music", "-r"], ["music/song \\u202egnp.ogg"]),
+    ):
+        assert main(["ls", files, *args]) == 0
+        assert [line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()] == expected
+
+
 def test_one_argument_without_a_scheme_is_a_path_at_the_default_endpoint(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = []
 
-    async def list_in_time(endpoint: str, path: str, patience: float) -> Listing:
-        asked.append((endpoint, path))
+    async def list_in_time(endpoint: str, path: str, options: object, *, recursive: bool) -> Listing:
+        asked.append((endpoint, path, recursive))
         return Listing((), 3)
 
     monkeypatch.setattr("aionet.cli.ls.list_in_time", list_in_time)
-    for args in ([], ["music"], ["unix:///run/f.sock"], ["tcp://127.0.0.1:1", "a"]):
+    for args in ([], ["music"], ["unix:///run/f.sock"], ["tcp://127.0.0.1:1", "a", "-r"]):
         assert main(["ls", *args]) == 0
     assert asked == [
-        ("tcp://127.0.0.1:5000", ""),
-        ("tcp://127.0.0.1:5000", "music"),
-        ("unix:///run/f.sock", ""),
-        ("tcp://127.0.0.1:1", "a"),
+        ("tcp://127.0.0.1:5000", "", False),
+        ("tcp://127.0.0.1:5000", "music", False),
+        ("unix:///run/f.sock", "", False),
+        ("tcp://127.0.0.1:1", "a", True),
     ]
     assert "and 3 more that cannot be asked for\n" in capsys.readouterr().err
 

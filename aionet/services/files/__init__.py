@@ -1,4 +1,4 @@
-"""Files: a directory served, in a protocol that can be typed. ``docs/files-protocol.md`` is its manual.
+"""Files: a directory served, and its clients. ``docs/files-protocol.md`` is the manual of the protocol between them.
 
 ====================  ==================================================================
 :mod:`.wire`          the grammar as one codec with states, for both sides
@@ -18,12 +18,24 @@
 :mod:`.rules`         who may write what
 :mod:`.usage`         how much is there, for quotas
 :mod:`.syscalls`      what Python's ``os`` lacks
-:mod:`.part`          a file that is being received, until it is whole
-:mod:`.client`        :func:`fetch` and :func:`list_directory`
+:mod:`.client`        the other side: :func:`fetch`, :func:`upload`, whole trees
 ====================  ==================================================================
 """
 
-from .client import Fetched, Listing, fetch, list_directory
+from .client import (
+    Failed,
+    Listing,
+    Progress,
+    Remote,
+    Transferred,
+    TreeResult,
+    fetch,
+    fetch_tree,
+    list_directory,
+    list_tree,
+    upload,
+    upload_tree,
+)
 from .entries import Entry
 from .errors import TransferError
 from .handler import Files
@@ -33,12 +45,20 @@ from .wire import ReplyCodec, RequestCodec
 __all__ = [
     "Directory",
     "Entry",
-    "Fetched",
+    "Failed",
     "Files",
     "Listing",
+    "Progress",
+    "Remote",
     "ReplyCodec",
     "RequestCodec",
     "TransferError",
+    "Transferred",
+    "TreeResult",
     "fetch",
+    "fetch_tree",
     "list_directory",
+    "list_tree",
+    "upload",
+    "upload_tree",
 ]

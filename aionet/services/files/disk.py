@@ -8,16 +8,16 @@ into a :class:`Lease` that exists beforehand, and closed by whoever lets go of i
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, Generic, TypeVar, TypeVarTuple
 
 import anyio.to_thread
-from anyio import CapacityLimiter
+from anyio import CancelScope, CapacityLimiter
 
 from .errors import TransferError
 
-__all__ = ["THREADS", "Disk", "Lease"]
+__all__ = ["THREADS", "Disk", "Lease", "leased"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -106,3 +106,17 @@ class Lease(Generic[T]):
                 return
             self._held.clear()
         self._close(thing)
+
+
+@asynccontextmanager
+async def leased(disk: Disk, close: Callable[[T], object]) -> AsyncIterator[Lease[T]]:
+    """A lease for the time of a block; what was put in is closed in a thread when it ends, however it ends."""
+    lease = Lease(close)
+    try:
+        yield lease
+    finally:
+        try:
+            with CancelScope(shield=True):
+                await disk.run(lease.release)
+        finally:
+            lease.release()  # nothing is left to do, unless a second cancellation came before the thread

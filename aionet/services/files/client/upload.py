@@ -1,0 +1,242 @@
+"""One large file, sent: in pieces that the server acknowledges, then given its name by the hash of all of it.
+
+The server keeps what it received under the name of the file and of its version, so that nothing has to be remembered
+here. What it has from an earlier call is proven against its manifest first; if the whole does not have the right hash
+in the end, its manifest tells which chunks to send again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Final
+
+from aionet.errors import ConnectError
+
+from ..disk import Disk, Lease, leased
+from ..entries import format_time
+from ..errors import Changed, Interrupted, Mismatch, TransferError
+from ..wire import Request
+from .download import fetch_manifest
+from .manifest import Manifest, Range
+from .original import Original
+from .progress import FileProgress, Progress
+from .remote import Channel, Remote, number_of
+
+__all__ = ["PIECE", "commit_request", "put_request", "send_file"]
+
+PIECE: Final = 1024 * 1024
+"""Bytes sent and acknowledged at once: as many as a server reads past, so that it can refuse a piece in words."""
+
+_AHEAD: Final = 4
+"""Pieces sent and not acknowledged."""
+
+_ROUNDS: Final = 3
+"""How often damaged chunks are sent again, and how often a file may change, before that is an error."""
+
+
+def put_request(name: str, upload: str, offset: int, size: int, total: int) -> Request:
+    """``PUT``, to be followed by ``size`` bytes."""
+    return Request("PUT", name, {"upload": upload, "offset": str(offset), "total": str(total)}, size)
+
+
+def commit_request(name: str, upload: str, total: int, digest: str, mtime_ns: int) -> Request:
+    """``COMMIT``: the file gets its name if this is what was received."""
+    options = {"upload": upload, "total": str(total), "digest": digest, "mtime": format_time(mtime_ns)}
+    return Request("COMMIT", name, options)
+
+
+async def send_file(
+    remote: Remote, path: str, name: str, *, progress: Progress | None = None, disk: Disk | None = None
+) -> tuple[int, int, str]:
+    """Send one file; return its size, its mtime (nanoseconds) and its SHA-256 as both sides have reckoned it.
+
+    A file that changes meanwhile is started anew.
+
+    Raises:
+        TransferError, ConnectError, EncodeError: the server keeps what it received, for the next attempt.
+    """
+    disk = disk or Disk(threads=2)  # one works; the other cleans up, should that one hang
+    progress = progress or Progress()
+    async with leased(disk, _close) as lease:
+        original = await disk.run(_open, path, lease)
+        await remote.require_writable(patience=remote.patience(original.size))
+        for attempt in range(_ROUNDS):
+            file = progress.begin(name, original.size)
+            whole = False
+            try:
+                digest = await _Upload(remote, original, name, lease, disk, progress, file).run()
+                whole = True
+                return original.size, original.mtime_ns, digest
+            except Changed:
+                await remote.ask(Request("CANCEL", name, {"upload": original.upload}))
+                if attempt + 1 == _ROUNDS:
+                    raise
+                await disk.run(_restart, lease)
+            finally:
+                progress.leave(file, whole=whole)
+        raise AssertionError
+
+
+class _Upload:
+    """One attempt at one version."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        original: Original,
+        name: str,
+        lease: Lease[Original],
+        disk: Disk,
+        progress: Progress,
+        file: FileProgress,
+    ) -> None:
+        self._remote = remote
+        self._original = original  # read in threads only, by the lease
+        self._name = name
+        self._lease = lease
+        self._disk = disk
+        self._progress = progress
+        self._file = file
+        self._repairs: deque[Range] = deque()  # chunks that the server has, and has wrong
+        self._patience = remote.patience(original.size)
+
+    async def run(self) -> str:
+        received = await self._remote.call(self._ask_received, patience=self._patience)
+        if received:
+            await self._prove()
+        for round_ in range(_ROUNDS):
+            await self._send()
+            digest = await self._disk.run(_whole_digest, self._lease)
+            try:
+                await self._commit(digest)
+            except Mismatch as exc:
+                numbers = await self._prove()
+                if not numbers:
+                    raise
+                if round_ + 1 == _ROUNDS:
+                    raise Mismatch(f"{exc}; after {_ROUNDS} attempts", remote=True) from exc
+            else:
+                return digest
+        raise AssertionError
+
+    async def _ask_received(self, channel: Channel) -> int:
+        reply = await channel.ask(Request("STAT", self._name, {"upload": self._original.upload}))
+        received = number_of(reply, "received")
+        if received <= self._original.size:
+            return received
+        await channel.ask(Request("CANCEL", self._name, {"upload": self._original.upload}))  # it is another file
+        return 0
+
+    async def _prove(self) -> list[int]:
+        """Find out which chunks of what the server has are to be sent again."""
+        original = self._original
+        manifest, _ = await fetch_manifest(self._remote, self._name, original.size, upload=original.upload)
+        numbers = await self._disk.run(_unproven, self._lease, manifest)
+        self._repairs = deque(_units(manifest.ranges(numbers)))
+        return numbers
+
+    async def _commit(self, digest: str) -> None:
+        original = self._original
+        request = commit_request(self._name, original.upload, original.size, digest, original.mtime_ns)
+        await self._remote.ask(request, patience=self._patience)
+
+    # ---- sending -------------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        """Send what is to be repaired, and everything behind what the server has."""
+        backoff = self._remote.backoff()
+        most = -1
+        while True:
+            try:
+                async with self._remote.channel(self._patience) as channel:
+                    received = await self._ask_received(channel)
+                    if received > most:
+                        most = received
+                        backoff.progressed()
+                    lacking = sum(end - start for start, end in self._repairs)
+                    there = received - lacking
+                    self._progress.advance(self._file, there - self._file.done, skipped=not self._file.done)
+                    await self._send_pieces(channel, received)
+                    return
+            except (ConnectError, TransferError) as exc:
+                await self._remote.pause(backoff, exc)
+
+    async def _send_pieces(self, channel: Channel, received: int) -> None:
+        asked: deque[Range] = deque()
+        size = self._original.size
+        pieces = [*self._repairs, *_units([(received, size)])] or [(0, 0)]  # of an empty file, one empty piece
+        try:
+            for start, end in pieces:
+                if len(asked) == _AHEAD:
+                    await self._acknowledged(channel, asked)
+                data = await self._disk.run(_read, self._lease, start, end - start)
+                channel.post(put_request(self._name, self._original.upload, start, len(data), size))
+                asked.append((start, end))
+                await self._send_body(channel, data)
+            while asked:
+                await self._acknowledged(channel, asked)
+        except Interrupted:
+            with suppress(Interrupted):  # the server may have said why, before it closed
+                while asked:
+                    await self._acknowledged(channel, asked)
+            raise
+
+    async def _send_body(self, channel: Channel, data: bytes) -> None:
+        step = len(data) if self._remote.rate is None else max(4096, int(self._remote.rate / 20))
+        for start in range(0, len(data), step or 1):
+            await channel.send_body(data[start : start + step])
+
+    async def _acknowledged(self, channel: Channel, asked: deque[Range]) -> None:
+        await channel.reply()
+        start, end = asked.popleft()
+        if self._repairs and self._repairs[0] == (start, end):
+            self._repairs.popleft()
+        self._progress.advance(self._file, end - start)
+
+
+def _units(ranges: Iterable[Range]) -> Iterator[Range]:
+    for first, end in ranges:
+        for start in range(first, end, PIECE):
+            yield start, min(start + PIECE, end)
+
+
+# ---- in threads --------------------------------------------------------------------------------
+
+
+def _open(path: str, lease: Lease[Original]) -> Original:
+    original = Original(path)
+    lease.put(original)
+    return original
+
+
+def _close(original: Original) -> None:
+    original.close()
+
+
+def _restart(lease: Lease[Original]) -> None:
+    with lease.use() as original:
+        original.restart()
+
+
+def _read(lease: Lease[Original], offset: int, size: int) -> bytes:
+    with lease.use() as original:
+        data = original.read(offset, size)
+        if len(data) < size:
+            original.check_unchanged()
+            raise Changed(f"{original.label} became smaller while it was sent")
+        return data
+
+
+def _unproven(lease: Lease[Original], manifest: Manifest) -> list[int]:
+    with lease.use() as original:
+        return manifest.unproven(original.read)
+
+
+def _whole_digest(lease: Lease[Original]) -> str:
+    """The hash of the version that was sent: read once more if not all of it was read in order."""
+    with lease.use() as original:
+        original.hash_up_to(original.size)
+        original.check_unchanged()
+        return original.digest()

@@ -1,0 +1,60 @@
+"""Two trees compared by their hashes; nothing is transferred."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Final
+
+from ..disk import Disk
+from ..errors import Mismatch, TransferError, shown
+from ..wire import Request
+from .concurrently import Pipeline
+from .original import Original
+from .progress import Progress
+from .remote import Channel, Remote
+from .results import Item, Results
+
+__all__ = ["verify"]
+
+_AHEAD: Final = 32
+"""Files that the server hashes ahead of us."""
+
+
+async def verify(remote: Remote, items: Iterable[Item], disk: Disk, progress: Progress, results: Results) -> None:
+    """Compare each file with its counterpart; those that are the same are ``unchanged``, the others are failures.
+
+    Raises:
+        ConnectError, TransferError: the server is gone for good.
+    """
+    waiting = deque(items)
+
+    async def post(channel: Channel, item: Item) -> None:
+        channel.post(Request("HASH", item.name, {"chunks": "0"}))
+
+    async def take(channel: Channel, item: Item) -> None:
+        reply = await channel.last()
+        try:
+            digest, size, mtime_ns = await disk.run(_digest, item.path)
+            if digest != reply.facts.get("digest"):
+                raise Mismatch(f"{shown(item.path)} differs from {shown(item.name)} of the server")
+        except TransferError as exc:
+            results.failed(item.name, item.path, exc)
+        else:
+            results.done(item, digest, size=size, mtime_ns=mtime_ns)
+        progress.finish(1, item.size)
+
+    def refused(item: Item, exc: TransferError) -> None:
+        results.failed(item.name, item.path, exc)
+        progress.finish(1, item.size)
+
+    largest = max((item.size for item in waiting), default=0)
+    await Pipeline(remote, post, take, refused, ahead=_AHEAD, patience=remote.patience(_AHEAD * largest)).run(waiting)
+
+
+def _digest(path: str) -> tuple[str, int, int]:
+    with closing(Original(path)) as original:
+        original.hash_up_to(original.size)
+        original.check_unchanged()
+        return original.digest(), original.size, original.mtime_ns

@@ -1,0 +1,232 @@
+"""Connections to a server: greeted, kept, given up, made again; and what a server may not make us believe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aionet.errors import ConfigError, ConnectError, EncodeError, EndpointError
+from aionet.services.files.client.remote import Remote, as_remote, number_of, time_of
+from aionet.services.files.errors import Code, Interrupted, NotFound, TransferError
+from aionet.services.files.handler import Files
+from aionet.services.files.wire import Reply, Request
+
+from ..serving import serve
+from .scripted import HELLO, ok, scripted
+
+TOKEN = "correct-horse-battery-staple"
+
+
+async def test_a_connection_is_kept_for_the_next(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, Remote(served.endpoint) as remote:
+        for _ in range(5):
+            with pytest.raises(NotFound):
+                await remote.ask(Request("STAT", "nothing"))
+        assert (await remote.ask(Request("STAT"))).facts["kind"] == "dir"
+        assert remote.chunk == 4 * 1024 * 1024
+        assert not remote.writable
+    assert len(served.closed) == 1
+
+
+async def test_several_at_once_are_several_connections(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served:
+        async with Remote(served.endpoint) as remote:
+            async with remote.channel() as one, remote.channel() as two:
+                assert one is not two
+            async with remote.channel() as three:
+                assert three in (one, two)
+        await served.server.drain()
+    assert len(served.closed) == 2
+
+
+async def test_what_is_not_taken_to_its_end_is_not_used_again(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, Remote(served.endpoint) as remote:
+        async with remote.channel() as one:
+            one.post(Request("LIST"))
+        assert not one.settled
+        async with remote.channel() as two:
+            assert two is not one
+
+
+async def test_tokens(tmp_path: Path) -> None:
+    async with serve(Files(tmp_path, token=TOKEN)) as served:
+        async with Remote(served.endpoint, token=TOKEN) as remote:
+            await remote.ask(Request("STAT"))
+        assert TOKEN not in repr(remote)
+        async with Remote(served.endpoint) as remote:
+            with pytest.raises(TransferError, match="wants a token") as caught:
+                await remote.ask(Request("STAT"))
+            assert caught.value.code == Code.UNAUTHORIZED
+        async with Remote(served.endpoint, token="wrong" + TOKEN) as remote:
+            with pytest.raises(TransferError) as caught:
+                await remote.ask(Request("STAT"))
+            assert caught.value.code == Code.UNAUTHORIZED
+            assert TOKEN not in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("token", ["", "line\nfeed", "x" * 5000, "caf\udce9"])
+def test_a_token_that_cannot_be_said_is_not_shown_either(token: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Remote("tcp://127.0.0.1:1", token=token)
+    assert not token or token not in str(caught.value)
+
+
+def test_what_is_no_server() -> None:
+    with pytest.raises(EndpointError):
+        Remote("nonsense")
+    with pytest.raises(ConfigError):
+        Remote("tcp://127.0.0.1:1", rate=0)
+
+
+@pytest.mark.parametrize(
+    ("hello", "said"),
+    [
+        (b"220 mail.example.com ESMTP\r\n", "no file service"),
+        (HELLO.replace(b"version=1", b"version=2"), "another version"),
+        (HELLO.replace(b"aionet-files", b"something-else"), "another protocol"),
+        (HELLO.replace(b"sha256", b"md5"), "another way than SHA-256"),
+        (HELLO.replace(b"chunk=1000", b"chunk=0"), "another way"),
+        (HELLO.replace(b";chunk=1000", b""), "lacks chunk"),
+    ],
+)
+async def test_other_services_are_told_apart(hello: bytes, said: str) -> None:
+    async with scripted(lambda line: ok(), hello) as server, Remote(server.endpoint) as remote:
+        with pytest.raises(TransferError, match=said) as caught:
+            await remote.ask(Request("STAT"))
+        assert caught.value.code == Code.BAD_REPLY
+        assert server.connections == 1
+
+
+async def test_a_server_that_was_never_there_is_not_waited_for(pauses: list[float]) -> None:
+    async with scripted(lambda line: ok()) as server:
+        pass
+    async with Remote(server.endpoint) as remote:
+        with pytest.raises(ConnectError):
+            await remote.ask(Request("STAT"))
+    assert pauses == []
+
+
+async def test_a_connection_that_breaks_is_made_again(pauses: list[float]) -> None:
+    answers = iter([None, None, b"OK 5\nhal", None, ok(b"hello", kind="file")])
+    async with scripted(lambda line: next(answers)) as server, Remote(server.endpoint, timeout=0.3) as remote:
+        reply = await remote.ask(Request("STAT", "x"))
+        assert reply.facts == {"kind": "file"}
+        assert server.lines == ["STAT x"] * 5
+        assert len(pauses) == 4
+
+
+async def test_it_is_given_up_after_so_many_failures_in_a_row(pauses: list[float]) -> None:
+    async with scripted(lambda line: None) as server, Remote(server.endpoint, retries=3) as remote:
+        with pytest.raises(Interrupted):
+            await remote.ask(Request("STAT"))
+        assert server.connections == 4
+
+
+async def test_a_busy_server_is_waited_for(pauses: list[float]) -> None:
+    answers = iter([b"ERR BUSY later\n"] * 8 + [ok(kind="file")])
+    async with scripted(lambda line: next(answers)) as server, Remote(server.endpoint, retries=1) as remote:
+        await remote.ask(Request("STAT"))
+        assert server.connections == 1
+    assert len(pauses) == 8
+
+
+async def test_a_server_that_falls_silent(pauses: list[float]) -> None:
+    async with scripted(lambda line: b"") as server, Remote(server.endpoint, timeout=0.2, retries=0) as remote:
+        with pytest.raises(Interrupted, match=r"nothing passed for 0\.2 s") as caught:
+            await remote.ask(Request("STAT"))
+        assert caught.value.hint is not None
+
+
+async def test_the_servers_words_are_harmless_on_a_terminal() -> None:
+    async with (
+        scripted(lambda line: "ERR NOT_FOUND \u202e red\n".encode()) as server,
+        Remote(server.endpoint) as remote,
+    ):
+        with pytest.raises(NotFound) as caught:
+            await remote.ask(Request("STAT"))
+        assert str(caught.value) == "\\u202e red"
+
+
+async def test_a_code_that_only_a_newer_server_knows() -> None:
+    async with scripted(lambda line: b"ERR FULL_MOON no\n") as server, Remote(server.endpoint) as remote:
+        with pytest.raises(TransferError) as caught:
+            await remote.ask(Request("STAT"))
+        assert (caught.value.code, caught.value.remote) == ("FULL_MOON", True)
+
+
+async def test_a_name_that_no_request_can_carry(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, Remote(served.endpoint) as remote:
+        with pytest.raises(EncodeError):
+            await remote.ask(Request("STAT", "line\nfeed"))
+        await remote.ask(Request("STAT"))
+    assert len(served.closed) <= 1
+
+
+async def test_a_body_is_not_believed_to_be_of_any_size() -> None:
+    def answer(line: str) -> bytes:
+        return b"OK 99999999999\n"
+
+    async with scripted(answer) as server, Remote(server.endpoint) as remote, remote.channel() as channel:
+        channel.post(Request("LIST"))
+        reply = await channel.reply()
+        with pytest.raises(TransferError, match="at most") as caught:
+            await channel.body(reply.size)
+        assert caught.value.code == Code.TOO_LARGE
+
+
+async def test_parts(tmp_path: Path) -> None:
+    said = ok(b"one", more=1) + ok(b"", more=1) + ok(b"three", last="yes")
+    async with scripted(lambda line: said) as server, Remote(server.endpoint) as remote, remote.channel() as channel:
+        channel.post(Request("LIST"))
+        assert [body async for _, body in channel.parts()] == [b"one", b"", b"three"]
+        assert (await channel.ask(Request("LIST"))).facts == {"last": "yes"}
+        assert channel.settled
+
+
+async def test_refusals_as_values() -> None:
+    answers = {"STAT a": b"ERR NOT_FOUND no\n", "STAT b": ok()}
+    async with scripted(answers.get) as server, Remote(server.endpoint) as remote, remote.channel() as channel:
+        for name in "aaab":
+            channel.post(Request("STAT", name))
+        assert isinstance(await channel.outcome(), NotFound)
+        assert isinstance(await channel.settle(), NotFound)
+        assert isinstance(await channel.outcome(), NotFound)
+        assert isinstance(await channel.settle(), Reply)
+        assert channel.settled
+        channel.post(Request("STAT", "nothing: the server closes"))
+        with pytest.raises(Interrupted):
+            await channel.outcome()
+
+
+async def test_the_callers_own_server_stays_open(tmp_path: Path) -> None:
+    async with serve(tmp_path) as served, Remote(served.endpoint) as remote:
+        async with as_remote(remote) as same:
+            assert same is remote
+            await same.ask(Request("STAT"))
+        await remote.ask(Request("STAT"))
+        async with as_remote(str(served.endpoint)) as other:
+            await other.ask(Request("STAT"))
+
+
+async def test_a_limited_rate_passes_everything(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(200_000))
+    async with serve(tmp_path) as served, Remote(served.endpoint, rate=50e6) as remote, remote.channel() as channel:
+        channel.post(Request("GET", "file"))
+        assert await channel.body((await channel.reply()).size) == bytes(200_000)
+
+
+@pytest.mark.parametrize(
+    ("facts", "number"), [({}, None), ({"n": "x"}, None), ({"n": "-1"}, None), ({"n": "٣"}, None), ({"n": "7"}, 7)]
+)
+def test_numbers_of_answers(facts: dict[str, str], number: int | None) -> None:
+    if number is None:
+        with pytest.raises(TransferError, match="lacks n"):
+            number_of(Reply(0, facts), "n")
+    else:
+        assert number_of(Reply(0, facts), "n") == number
+
+
+def test_times_of_answers() -> None:
+    assert time_of(Reply(0, {"mtime": "1.5"})) == 1_500_000_000
+    assert time_of(Reply(0, {"mtime": "yesterday"})) == time_of(Reply(0)) == 0

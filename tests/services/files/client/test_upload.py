@@ -1,0 +1,191 @@
+"""One large file, sent: in pieces, after cuts, on top of what the server has, while it changes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aionet.services.files.client.progress import Progress
+from aionet.services.files.client.remote import Remote
+from aionet.services.files.client.upload import PIECE, send_file
+from aionet.services.files.errors import Changed, Code, Mismatch, TransferError
+from aionet.services.files.handler import Files
+from aionet.testing import Direction, Fault, FaultKind, FaultProxy
+
+from ..serving import serve
+from .conftest import overwrite
+from .scripted import ok, scripted
+
+MIB = 1024 * 1024
+FOUR = 4 * MIB
+
+
+def writable(root: Path, **rules: Any) -> Files:
+    return Files(root, writable=True, **rules)
+
+
+def partials(root: Path) -> list[Path]:
+    return [path for path in (root / ".aionet-partial").iterdir() if path.is_file()]
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE, 9 * MIB + 5])
+async def test_files_of_all_sizes(served_root: Path, tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    (tmp_path / "file").write_bytes(data)
+    os.utime(tmp_path / "file", ns=(7, 1234567890123456789))
+    progress = Progress()
+    async with serve(writable(served_root)) as served, Remote(served.endpoint) as remote:
+        sent = await send_file(remote, str(tmp_path / "file"), "copy", progress=progress)
+    assert sent == (size, 1234567890123456789, hashlib.sha256(data).hexdigest())
+    assert (served_root / "copy").read_bytes() == data
+    assert (served_root / "copy").stat().st_mtime_ns == 1234567890123456789
+    assert (progress.done, progress.files_done, progress.under_way) == (size, 1, [])
+
+
+async def test_twenty_cuts(served_root: Path, tmp_path: Path, pauses: list[float]) -> None:
+    data = os.urandom(30 * MIB)
+    (tmp_path / "file").write_bytes(data)
+    draw = random.Random(3)
+    kinds = [FaultKind.CUT, FaultKind.RESET]
+    faults = [Fault(draw.choice(kinds), after=draw.randrange(200, 2 * MIB)) for _ in range(20)]
+    async with serve(writable(served_root)) as served, FaultProxy(served.endpoint, faults) as proxy:
+        async with Remote(proxy.endpoint, retries=20) as remote:
+            await send_file(remote, str(tmp_path / "file"), "copy")
+        assert proxy.happened >= 19
+    assert (served_root / "copy").read_bytes() == data
+    assert partials(served_root) == []
+
+
+async def test_what_the_server_has_is_proven_and_only_the_rest_is_sent(
+    served_root: Path, tmp_path: Path, pauses: list[float]
+) -> None:
+    data = os.urandom(10 * FOUR)
+    (tmp_path / "file").write_bytes(data)
+    fault = Fault(FaultKind.CUT, after=6 * FOUR + 5000, direction=Direction.UP)
+    async with serve(writable(served_root)) as served, FaultProxy(served.endpoint, [fault]) as proxy:
+        async with Remote(proxy.endpoint, retries=0) as remote:
+            with pytest.raises(TransferError):
+                await send_file(remote, str(tmp_path / "file"), "copy")
+        (part,) = partials(served_root)
+        overwrite(part, 2 * FOUR + 17, bytes([data[2 * FOUR + 17] ^ 1]))
+        before = proxy.passed
+        progress = Progress()
+        async with Remote(proxy.endpoint) as remote:
+            await send_file(remote, str(tmp_path / "file"), "copy", progress=progress)
+        assert proxy.passed - before < 6 * FOUR + 10_000
+        assert progress.skipped > 4 * FOUR
+    assert (served_root / "copy").read_bytes() == data
+
+
+async def test_damage_is_found_by_the_hash_and_sent_again_by_chunk(
+    served_root: Path, tmp_path: Path, pauses: list[float]
+) -> None:
+    data = os.urandom(4 * FOUR)
+    (tmp_path / "file").write_bytes(data)
+    damaged: list[Path] = []
+
+    def damage(progress: Progress) -> None:
+        if not damaged and progress.done >= 2 * FOUR:
+            damaged.extend(partials(served_root))
+            overwrite(damaged[0], FOUR + 1, b"damaged")
+
+    # The server hashes what it receives; on another connection, what its disk has made of it.
+    fault = Fault(FaultKind.CUT, after=3 * FOUR, direction=Direction.UP)
+    async with serve(writable(served_root)) as served, FaultProxy(served.endpoint, [fault]) as proxy:
+        async with Remote(proxy.endpoint) as remote:
+            await send_file(remote, str(tmp_path / "file"), "copy", progress=Progress(damage))
+        assert 5 * FOUR < proxy.passed < 6 * FOUR + 2 * MIB
+    assert damaged
+    assert (served_root / "copy").read_bytes() == data
+
+
+async def test_a_file_that_changes_meanwhile_is_started_anew(served_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(os.urandom(12 * MIB))
+    changed = False
+
+    def change(progress: Progress) -> None:
+        nonlocal changed
+        if not changed and progress.done > MIB:
+            changed = True
+            overwrite(tmp_path / "file", 0, b"changed")
+
+    async with serve(writable(served_root)) as served, Remote(served.endpoint) as remote:
+        await send_file(remote, str(tmp_path / "file"), "copy", progress=Progress(change))
+    assert (served_root / "copy").read_bytes() == (tmp_path / "file").read_bytes()
+    assert partials(served_root) == []
+
+
+async def test_a_file_that_never_stays_the_same(served_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(os.urandom(4 * MIB))
+    count = 0
+
+    def change(progress: Progress) -> None:
+        nonlocal count
+        count += 1
+        os.utime(tmp_path / "file", ns=(count, count))
+
+    async with serve(writable(served_root)) as served, Remote(served.endpoint) as remote:
+        with pytest.raises(Changed, match="while it was sent"):
+            await send_file(remote, str(tmp_path / "file"), "copy", progress=Progress(change))
+    assert partials(served_root) == []
+    assert not (served_root / "copy").exists()
+
+
+@pytest.mark.parametrize(
+    ("rules", "code"),
+    [
+        ({"max_file": 3 * MIB}, Code.TOO_LARGE),
+        ({"quota_bytes": 3 * MIB}, Code.QUOTA),
+        ({"name_pattern": r"[a-z]+\.txt"}, Code.FORBIDDEN),
+    ],
+)
+async def test_what_the_server_refuses_is_said_in_its_words(
+    served_root: Path, tmp_path: Path, rules: dict[str, object], code: Code
+) -> None:
+    (tmp_path / "file").write_bytes(os.urandom(5 * MIB))
+    async with serve(writable(served_root, **rules)) as served, Remote(served.endpoint) as remote:
+        with pytest.raises(TransferError) as caught:
+            await send_file(remote, str(tmp_path / "file"), "copy")
+    assert (caught.value.code, caught.value.remote) == (code, True)
+
+
+async def test_a_server_that_takes_nothing(served_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    async with serve(served_root) as served, Remote(served.endpoint) as remote:
+        with pytest.raises(TransferError) as caught:
+            await send_file(remote, str(tmp_path / "file"), "copy")
+    assert caught.value.remote
+
+
+async def test_a_server_that_says_another_hash_and_proves_all_chunks(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"hello")
+    digest = hashlib.sha256(b"hello").hexdigest().encode()
+
+    def answer(line: str) -> bytes:
+        if line.startswith("COMMIT"):
+            return b"ERR MISMATCH it is another\n"
+        if line.startswith("HASH"):
+            return ok(digest + b"\n", total=5)
+        return ok(received=5 if line.startswith("PUT") else 0)
+
+    async with scripted(answer) as server, Remote(server.endpoint) as remote:
+        with pytest.raises(Mismatch):
+            await send_file(remote, str(tmp_path / "file"), "copy")
+        assert sum(line.startswith("COMMIT") for line in server.lines) == 1
+
+
+async def test_a_server_that_has_more_of_it_than_there_is(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"hello")
+    received = iter([100, 0])
+
+    def answer(line: str) -> bytes:
+        return ok(received=next(received, 5)) if line.startswith("STAT") else ok(received=5)
+
+    async with scripted(answer) as server, Remote(server.endpoint) as remote:
+        await send_file(remote, str(tmp_path / "file"), "copy")
+        assert [line.partition(";")[0] for line in server.lines] == ["STAT", "CANCEL", "STAT", "PUT", "COMMIT"]
