@@ -1,12 +1,3 @@
-:mod:`.paths`     what a client's name may open, decided in one place
-:mod:`.wire`      the grammar as one codec with states, for both sides
-:mod:`.entries`   a line of a listing
-:mod:`.errors`    what can go wrong, with a stable code for each
-:mod:`.disk`      disk work in threads, and who closes what
-:mod:`.handler`   :class:`Files`, the server
-:mod:`.client`    :func:`fetch`, :func:`upload`, whole trees
-================  ======================================================================
-=======
 """Files: a directory served, and its clients. ``docs/files-protocol.md`` is the manual of the protocol between them.
 
 ====================  ==================================================================
