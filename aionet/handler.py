@@ -54,6 +54,9 @@ class Codec(Generic[M]):
             then is it asked for the last four methods below. Codecs that leave it ``False`` pay nothing for it.
         batches: Whether messages are ``bytes`` and :meth:`encode_batch` is faster than one :meth:`encode` each. What a
             callback writes to its own connection is then encoded when its chunk is done.
+        pending: Whether more messages are complete than were returned: ``feed(b"")`` gives the next. A coroutine's
+            connection, or one with an ``async def on_message``, asks once those before are taken: so a chunk of tiny
+            messages is not ten thousand objects at once. Other styles do not ask.
         text: Whether messages are text, for a carrier that tells text from binary.
         is_open: Whether its handshake with the peer, if it has one, is done: ``on_connect`` comes after that. It then
             stays true. The handshake has ``Timeouts.handshake``; if it comes to a :attr:`fault`, or is :attr:`ended`,
@@ -67,6 +70,7 @@ class Codec(Generic[M]):
     fault: ProtocolError | None = None
     replies: bool = False
     batches: bool = False
+    pending: bool = False
     text: bool = False
     is_open: bool = True
     ended: bool = False
@@ -370,6 +374,10 @@ class Connection(ObjectStream[M]):
     @abstractmethod
     def emit(self, event: Event) -> None:
         """Report something about this connection to whoever watches the server."""
+
+    @abstractmethod
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether anybody listens for events of this kind. Ask before building one on a busy path."""
 
     @abstractmethod
     def fileno(self) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import aionet.routing
+from aionet import LineCodec, Server, connect
 
 from .documents import ROOT, blocks, rows, shell
 
@@ -41,3 +43,26 @@ def test_the_router_of_the_page_is_one_that_check_takes(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     reached = dict(re.findall(r"^ +(\S.*?) +->  (.*)$", done.stdout, re.MULTILINE))
     assert (reached["silence"], reached["as commands: 'SET '"], reached["HTTP"]) == ("chat", "commands", "echo")
+
+
+async def test_a_browser_and_a_terminal_in_one_room_on_one_port() -> None:
+    (block,) = [text for _, text in BLOCKS if 'name="browsers"' in text]
+    names: dict[str, Any] = {}
+    exec(block.replace(":4000", ":0"), names)
+    async with Server(names["router"]) as server:
+        port = server.addresses[0].port
+        async with (
+            connect(f"tcp://127.0.0.1:{port}", codec=LineCodec()) as terminal,
+            connect(f"ws://127.0.0.1:{port}/chat") as browser,
+            connect(f"tcp://127.0.0.1:{port}") as echo,
+        ):
+            await echo.send(b"hello\n")
+            assert await echo.receive() == b"hello\n"
+            await browser.send(b"ada")
+            while "joined" not in str(await browser.receive()):
+                pass
+            await terminal.send(b"/who")  # so that it is known; no name begins so
+            await terminal.send(b"bob")
+            await terminal.send(b"hi ada")
+            while "[bob] hi ada" not in str(await browser.receive()):
+                pass

@@ -43,6 +43,7 @@ def named(name: str) -> str:
 @pytest.mark.parametrize("text", [text for text in [*PYTHON, *IN_DOCS] if not text.startswith("#")])
 def test_a_block_runs_by_itself(text: str, tmp_path: Path) -> None:
     (tmp_path / "block.py").write_text(text)
+    (tmp_path / "shared_files").mkdir()
     done = shell("python block.py", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 

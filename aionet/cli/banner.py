@@ -157,6 +157,10 @@ def how_to_try(service: str | None, endpoint: Endpoint) -> str:
         return netcat if plain else f"python -m aionet chat {url}"
     if service == "files":
         return f"python -m aionet ls {url}"
+    if service == "web" and endpoint.scheme in ("tcp", "tls"):
+        return f"{'https' if endpoint.scheme == 'tls' else 'http'}://{url.partition('://')[2]}/"
+    if service == "web":
+        return f"curl --unix-socket {endpoint.path} http://localhost/" if endpoint.scheme == "unix" else ""
     return f"python -m aionet send {url} hi" if endpoint.scheme != "fd" else ""
 
 

@@ -35,17 +35,15 @@ routes that stand in each other's way, an endpoint, a limit.""",
 def check(
     targets: tuple[str, ...],
     host: str,
-    directory: str | None,
-    prefix: str | None,
-    ack: str | None,
     app_dir: str,
     as_json: bool,
+    **services: Any,
 ) -> None:
     """Try what serve would do with the same targets, all but binding, and show which first bytes reach what.
 
     It reads certificates and imports modules; nothing is bound, and nothing is made.
     """
-    plan = build_plan(targets, host, ServiceOptions(directory, prefix, ack, make_directory=False), app_dir)
+    plan = build_plan(targets, host, ServiceOptions(**services, make_directory=False), app_dir)
     run_loop(Server(plan.router, log=False).check())
     ports = plan.router.ports
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -21,7 +21,7 @@ __all__ = ["serve"]
 Examples:
   python -m aionet serve
   python -m aionet serve tcp://127.0.0.1:7000=echo udp://127.0.0.1:7000=datagram
-  python -m aionet serve files --directory ~/Public
+  python -m aionet serve files web --directory ~/Public
   python -m aionet serve 'tls://0.0.0.0:7443?cert=server.pem&key=server.key=chat'
   python -m aionet serve tcp://127.0.0.1:4000=echo,chat,files
   python -m aionet serve unix:///run/app.sock=myapp:handler
@@ -70,12 +70,10 @@ def serve(
     loop: Literal["auto", "uvloop", "asyncio"],
     drain_timeout: float,
     max_connections: int,
-    directory: str | None,
-    prefix: str | None,
-    ack: str | None,
     app_dir: str,
     log_level: str,
     as_json: bool,
+    **services: Any,
 ) -> int:
     """Serve until Ctrl+C or SIGTERM.
 
@@ -88,7 +86,7 @@ def serve(
       MODULE:ROUTER             your own router, or a function that makes it; no other target beside it
     Without any: all four services.
     """
-    plan = build_plan(targets, host, ServiceOptions(directory, prefix, ack), app_dir)
+    plan = build_plan(targets, host, ServiceOptions(**services), app_dir)
     raise_descriptor_limit()
     talk = Talk(plan.services, drain_timeout=drain_timeout, as_json=as_json)
     logs = setup_logging(log_level)

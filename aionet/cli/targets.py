@@ -9,8 +9,9 @@ import difflib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -20,6 +21,9 @@ from ..handler import StreamHandler
 from ..routing import Router
 from .loading import load_handler, load_router
 from .options import encode_text
+
+if TYPE_CHECKING:
+    from ..services.files.store import Store
 
 __all__ = ["SERVICES", "Plan", "ServiceOptions", "build_plan", "default_endpoint", "target_options"]
 
@@ -36,7 +40,20 @@ def target_options(command: F) -> F:
         ),
         click.option("--ack", metavar="TEXT", help="What datagram answers, instead of the datagram."),
         click.option("--prefix", metavar="TEXT", help="What echo puts before each chunk."),
-        click.option("--directory", metavar="DIR", help="What files offers.  [default: shared_files, made if absent]"),
+        click.option(
+            "--web-host", "web_hosts", multiple=True, metavar="NAME", help="What web is called, besides its address."
+        ),
+        click.option(
+            "--token",
+            metavar="TOKEN",
+            help="What clients of files and web have to show. Arguments can be seen: better by AIONET_TOKEN.",
+        ),
+        click.option(
+            "--writable", is_flag=True, default=None, help="Let clients of files and web send, change and delete."
+        ),
+        click.option(
+            "--directory", metavar="DIR", help="What files and web offer.  [default: shared_files, made if absent]"
+        ),
         click.option(
             "--host", default="127.0.0.1", show_default=True, help="For services without an endpoint of their own."
         ),
@@ -46,21 +63,40 @@ def target_options(command: F) -> F:
     return command
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ServiceOptions:
     """Options of the built-in services. ``None``: not given.
 
     Attributes:
-        directory: Which ``files`` offers; default: ``shared_files``, made if absent.
+        directory: Which ``files`` and ``web`` offer; default: ``shared_files``, made if absent.
         prefix: Put by ``echo`` before each chunk.
         ack: What ``datagram`` answers, instead of the datagram itself.
+        writable: Whether ``files`` and ``web`` take files.
+        token: What their clients have to show; default: the environment's ``AIONET_TOKEN``, if there is one.
+        web_hosts: Names that ``web`` answers to, besides addresses and ``localhost``.
         make_directory: Whether the default directory may be made; if not, this one stands in for it.
     """
 
     directory: str | None = None
     prefix: str | None = None
     ack: str | None = None
+    writable: bool | None = None
+    token: str | None = None
+    web_hosts: tuple[str, ...] = ()
     make_directory: bool = True
+
+    @property
+    def token_wanted(self) -> str | None:
+        """The token that is in force."""
+        return self.token or os.environ.get("AIONET_TOKEN") or None
+
+    @cached_property
+    def store(self) -> Store:
+        """The directory, by the same rules for all that serve it."""
+        from ..services.files.store import Store
+
+        directory = _directory(self.directory, make=self.make_directory)
+        return Store.of(directory, hidden=False, rules={"writable": bool(self.writable)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +107,8 @@ class Service:
     port: int
     about: str
     make: Callable[[ServiceOptions], object]
+    by_default: bool = True
+    """Whether it is served where nothing is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +140,13 @@ def _make_chat(options: ServiceOptions) -> object:
 def _make_files(options: ServiceOptions) -> object:
     from ..services.files.handler import Files
 
-    return Files(_directory(options.directory, make=options.make_directory))
+    return Files(options.store, token=options.token_wanted)
+
+
+def _make_web(options: ServiceOptions) -> object:
+    from ..services.files.web import WebFiles
+
+    return WebFiles(options.store, token=options.token_wanted, hosts=options.web_hosts)
 
 
 SERVICES: Final = {
@@ -110,7 +154,19 @@ SERVICES: Final = {
     "datagram": Service("udp", 8080, "datagrams back to their sender", _make_datagram),
     "chat": Service("tcp", 9999, "a chat room over lines", _make_chat),
     "files": Service("tcp", 5000, "the files of a directory", _make_files),
+    "web": Service("tcp", 8000, "the same files over HTTP, for browsers", _make_web, by_default=False),
 }
+
+
+_OPTIONS_OF: Final = {
+    "directory": ("files", "web"),
+    "writable": ("files", "web"),
+    "token": ("files", "web"),
+    "web_hosts": ("web",),
+    "prefix": ("echo",),
+    "ack": ("datagram",),
+}
+"""Which services each option is for."""
 
 
 def default_endpoint(service: str, host: str) -> Endpoint:
@@ -138,7 +194,7 @@ def build_plan(targets: Sequence[str], host: str, options: ServiceOptions, app_d
         if not router.routes:
             raise RouteError(f"{own[0]} has no routes", hint="router.add('tcp://127.0.0.1:7000', handler)")
         return Plan(router, (None,) * len(router.routes))
-    asked = [_read(target, host) for target in targets or SERVICES]
+    asked = [_read(target, host) for target in targets or _by_default()]
     served = [what for _, names in asked for what in names]
     _refuse_unused(options, served)
     router = Router()
@@ -177,10 +233,15 @@ def _read(target: str, host: str) -> tuple[Endpoint, list[str]]:
         if "://" in target:
             raise EndpointError(f"{target!r} does not say what to serve there", hint=f"try {target}=echo; {_known()}")
         raise _unknown_service(target)
-    endpoint = Endpoint.parse(place)
-    for what in names.split(","):
+    endpoint, whats = Endpoint.parse(place), names.split(",")
+    for what in whats:
         _check_served(target, endpoint, what)
-    return endpoint, names.split(",")
+    if len(whats) > 1 and endpoint.is_websocket:
+        raise RouteError(
+            f"{target!r}: a WebSocket endpoint is one handler's: all its clients begin alike",
+            hint="a router has WebSocket beside others: auto://, codec=WebSocketCodec(), match=websocket('/path')",
+        )
+    return endpoint, whats
 
 
 def _check_served(target: str, endpoint: Endpoint, what: str) -> None:
@@ -199,6 +260,10 @@ def _free_name(router: Router, service: str) -> str:
     return next(name for number in count(1) if (name := f"{service}-{number}" if number > 1 else service) not in taken)
 
 
+def _by_default() -> list[str]:
+    return [name for name, service in SERVICES.items() if service.by_default]
+
+
 def _known() -> str:
     return f"services: {', '.join(SERVICES)}"
 
@@ -210,9 +275,11 @@ def _unknown_service(word: str) -> ConfigError:
 
 
 def _refuse_unused(options: ServiceOptions, served: Sequence[str]) -> None:
-    for option, service in (("directory", "files"), ("prefix", "echo"), ("ack", "datagram")):
-        if getattr(options, option) is not None and service not in served:
-            raise click.UsageError(f"--{option} is for the service {service!r}, which is not served here")
+    for option, services in _OPTIONS_OF.items():
+        if getattr(options, option) not in (None, ()) and not any(service in served for service in services):
+            raise click.UsageError(
+                f"--{option.replace('_hosts', '-host')} is for the service {services[0]!r}, which is not served here"
+            )
 
 
 def _directory(given: str | None, *, make: bool) -> str:

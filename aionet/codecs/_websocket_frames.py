@@ -179,7 +179,7 @@ class FrameCodec(Codec[M]):
             first = data[at]
             if first != BINARY and first != TEXT:
                 break
-            if size < 126:
+            if body - at == 6:
                 key, payload = _UNPACK[size](data, at)  # in one call: two slices take longer
             else:
                 key, payload = data[body - 4 : body], data[body:stop]

@@ -111,11 +111,25 @@ class CoroutineConnection(StreamConnection[M]):
 
     def _take(self) -> M:
         message = self._inbox.popleft()
+        if not self._inbox and self._codec.pending and not self._stash:
+            self._feed_pending()
         if not self._inbox:
             self._inbox_mark = self.bytes_received
             if self._held & BY_INBOX and not self._ended:
                 self._release(BY_INBOX)
         return message
+
+    def _feed_pending(self) -> None:
+        """The next messages of a chunk that came before: its codec gives them a few at a time."""
+        try:
+            messages = self._feed(b"")
+        except Exception as exc:
+            self._fail("codec.feed", exc)
+            return
+        self.messages_received += len(messages)
+        self._inbox.extend(messages)
+        if self._codec.fault is not None:
+            self._meet_fault(self._codec.fault)
 
     async def _message(self) -> None:
         """Return once the inbox has a message, or raise what ended it."""

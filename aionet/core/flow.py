@@ -326,6 +326,9 @@ class OutboundConnection(Connection[M]):
         """Report something about this connection."""
         self._context.events.emit(event)
 
+    def wants(self, kind: type[Event]) -> bool:
+        return self._context.events.wants(kind)
+
     # ---- waiting -------------------------------------------------------------------------------
 
     async def _wait(self) -> None:

@@ -134,6 +134,8 @@ class _Run(Generic[M]):
         batch = self._call(self.codec.feed, data)
         if faulty and batch:
             self.fail("feed returned messages after a fault", [], batch)
+        while self.codec.pending:
+            self._call(self.codec.feed, b"")
         self._check_state()
 
     def feed_eof(self) -> None:

@@ -63,6 +63,10 @@ def test_which_address_belongs_to_which_route(routes: list[str], addresses: list
         ("files", "tcp://0.0.0.0:5000", "python -m aionet ls tcp://127.0.0.1:5000"),
         (None, "tcp://127.0.0.1:7000", "python -m aionet send tcp://127.0.0.1:7000 hi"),
         (None, "fd://3", ""),
+        ("web", "tcp://*:8000", "http://127.0.0.1:8000/"),
+        ("web", "tls://[::1]:8443?cert=a&key=b", "https://[::1]:8443/"),
+        ("web", "unix:///run/a.sock", "curl --unix-socket /run/a.sock http://localhost/"),
+        ("web", "fd://3", ""),
     ],
 )
 def test_how_to_try(service: str | None, place: str, command: str) -> None:

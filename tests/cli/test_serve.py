@@ -228,3 +228,31 @@ def test_the_descriptor_limit_is_raised_as_far_as_it_goes(monkeypatch: pytest.Mo
     monkeypatch.setattr(resource, "setrlimit", refuse)
     raise_descriptor_limit()
     assert asked == [(resource.RLIMIT_NOFILE, (4096, 4096))]
+
+
+def test_a_directory_over_http(tmp_path: Path) -> None:
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "a.txt").write_text("hello")
+    arguments = ("tcp://127.0.0.1:0=web", "--directory", "public", "--writable", "--web-host", "files.example.com")
+    with served(*arguments, cwd=tmp_path) as (_, where):
+        for request, line in (
+            (b"GET /a.txt HTTP/1.1\r\nHost: files.example.com\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
+            (b"GET /a.txt HTTP/1.1\r\nHost: other.example.com\r\n\r\n", b"HTTP/1.1 421 Misdirected Request\r\n"),
+            (b"MKCOL /new/ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 201 Created\r\n"),
+        ):
+            with dial(where["web"]) as sock:
+                sock.sendall(request)
+                assert sock.makefile("rb").readline() == line
+    assert (tmp_path / "public" / "new").is_dir()
+
+
+def test_files_and_web_on_one_port(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    with served("tcp://127.0.0.1:0=files,web", "--directory", ".", cwd=tmp_path) as (_, where):
+        for request, line in (
+            (b"GET a.txt\n", b"OK 5;"),
+            (b"GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 200 OK\r\n"),
+        ):
+            with dial(where["files"]) as sock:
+                sock.sendall(request)
+                assert sock.makefile("rb").readline().startswith(line)

@@ -14,6 +14,7 @@ from aionet.services.chat import Chat
 from aionet.services.datagram import DatagramEcho
 from aionet.services.echo import Echo
 from aionet.services.files import Files
+from aionet.services.files.web import WebFiles
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,18 @@ def test_options_reach_their_services(tmp_path: Path) -> None:
     assert (echo.prefix, datagram.ack) == (b"Echo: ", b"ACK \xff")
 
 
+def test_files_and_web_serve_one_directory_by_one_set_of_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIONET_TOKEN", "a-token-of-enough-length")
+    options = ServiceOptions(directory=str(tmp_path), writable=True, web_hosts=("files.example.com",))
+    files, web = (route.handler for route in plan("files", "web", options=options).router.routes)
+    assert isinstance(files, Files)
+    assert isinstance(web, WebFiles)
+    assert files.store is web.store
+    assert files.store.rules.writable
+    with pytest.raises(ConfigError, match="the token must be"):
+        plan("web", options=ServiceOptions(directory=str(tmp_path), token="short"))
+
+
 @pytest.mark.parametrize(
     ("targets", "kind", "why", "hint"),
     [
@@ -127,6 +140,9 @@ def test_a_router_of_ones_own(tmp_path: Path) -> None:
         (["chat"], ServiceOptions(prefix="x"), "--prefix"),
         (["echo"], ServiceOptions(ack="x"), "--ack"),
         (["echo"], ServiceOptions(directory="."), "--directory"),
+        (["echo"], ServiceOptions(writable=True), "--writable"),
+        (["echo"], ServiceOptions(token="x"), "--token"),
+        (["files"], ServiceOptions(web_hosts=("a",)), "--web-host"),
         (["app:router"], ServiceOptions(prefix="x"), "--prefix"),
     ],
 )
@@ -197,6 +213,7 @@ def test_a_handler_of_ones_own_may_share_a_port(tmp_path: Path) -> None:
         ("tcp://127.0.0.1:1=files,files", "can never be reached: 'files' by", "narrower"),
         ("tcp://127.0.0.1:1=echo,", "unknown service ''", "services: echo"),
         ("tcp://127.0.0.1:1=echo,datagram", "datagram is served over udp", "echo is the one"),
+        ("ws://127.0.0.1:1/chat=chat,echo", "a WebSocket endpoint is one handler's", "match=websocket('/path')"),
         ("udp://127.0.0.1:1=datagram,datagram", "is taken by route 'datagram'", "no first bytes"),
     ],
 )

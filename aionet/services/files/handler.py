@@ -46,9 +46,8 @@ _PASSED_OVER: Final = 1 * MIB
 _WRITING_THREADS: Final = 4
 """Threads in which uploads wait for the disk: fsync can take seconds, and readers must not wait behind it."""
 
-_MATCH: Final = regex(rb"(?:%b)[ ;\r\n]" % "|".join(commands(writable=True)).encode()) & ~regex(
-    rb"[A-Z]+ (?:/|https?://)"
-)
+_VERBS: Final = "|".join(commands(writable=True)).encode()
+_MATCH: Final = regex(rb"(?:%b)[ ;\r\n]" % _VERBS) & ~regex(rb"[A-Z]+ (?:/|https?://)")
 """A verb in capitals, for "hello" is said to others too; and no request of HTTP: no name begins with a slash, or has
 two in a row."""
 

@@ -69,6 +69,9 @@ class FakeConnection(Connection[bytes]):
     def emit(self, event: Event) -> None:
         raise NotImplementedError("a chat reports nothing")
 
+    def wants(self, kind: type[Event]) -> bool:
+        raise NotImplementedError("a chat reports nothing")
+
     async def receive(self) -> bytes:
         while not self._inbox:
             self._arrived = anyio.Event()
