@@ -104,10 +104,10 @@ async def test_a_file_in_parts_that_goes_on_after_a_cut(web: WebFiles, tmp_path:
             client.write(head.replace(b"Content-Length: 0", b"Content-Length: 100000") + content[100_000:150_000])
         async with web_client(served) as client:
             answer = await client.ask("HEAD", "/a?upload=u1")
-            while answer.status == 503 or answer.fields["upload-offset"] == "100000":  # the cut is not known of yet
+            while answer.status == 503:  # the cut is not known of yet
                 answer = await client.ask("HEAD", "/a?upload=u1")
             offset = int(answer.fields["upload-offset"])
-            assert 100_000 < offset <= 150_000
+            assert 100_000 <= offset <= 150_000  # what was on its way may be lost
             behind = await client.ask("PUT", "/a?upload=u1", b"x", content_range="bytes 299999-299999/300000")
             assert behind.status == 409
             range_ = f"bytes {offset}-299999/300000"
