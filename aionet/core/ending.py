@@ -234,7 +234,10 @@ class EndingConnection(FileSendingConnection[M]):
     def _probe(self, now: float) -> float:
         """Ask a silent peer whether it is there, and give up one that does not answer. Returns when to look again."""
         keepalive = self._context.timeouts.keepalive
-        if self.bytes_received != self._probed or self._held:
+        # One that has ended its side answers no more. One that is slow, or is sent a file, has the question behind all
+        # that it has not taken yet; whether it takes that is another deadline's.
+        excused = self._held or self._eof or self._congested or self._detour is not None
+        if self.bytes_received != self._probed or excused:
             self._probed, self._probed_at, self._asked = self.bytes_received, now, False
         elif now >= self._probed_at + keepalive:
             if self._asked:
