@@ -7,14 +7,16 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIN := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
+	--no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
 CODE := $(wildcard aionet tests benchmarks examples)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test soak fuzz lint format bench pins clean
+.PHONY: help run test soak fuzz lint format bench bench-quick bench-peers pins clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Start the four services on loopback; make run ARGS="serve myapp:router" for anything else
 	@$(BIN)/python -m aionet $(ARGS)
@@ -38,13 +40,19 @@ format: $(VENV)/.dev ## Repair what of the style can be repaired
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(VENV)/.dev ## Measure the figures: echo, lines, idle connections, start-up
-	@$(BIN)/python -m benchmarks.figures $(ARGS)
+bench: $(VENV)/.peers ## Measure everything beside its peers, in under 40 minutes; make bench ARGS="--only echo,lines"
+	@sh scripts/install-bench-peers.sh
+	@$(BIN)/python -m benchmarks $(ARGS)
 
-pins: $(VENV)/.dev ## Pin the newest versions in requirements/dev.txt
-	@$(BIN)/pip-compile --quiet --upgrade --extra test --extra dev --generate-hashes --allow-unsafe --strip-extras \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate \
-		--output-file requirements/dev.txt pyproject.toml requirements/dev.in
+bench-quick: $(VENV)/.peers ## Measure what goals are judged by, in under two minutes
+	@$(BIN)/python -m benchmarks --quick $(ARGS)
+
+bench-peers: $(VENV)/.peers ## Install who is measured beside us, from the package index and from the distribution
+	@sh scripts/install-bench-peers.sh
+
+pins: $(VENV)/.dev ## Pin the newest versions in requirements/dev.txt and peers.txt
+	@$(PIN) --extra test --extra dev --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	@$(PIN) --constraint requirements/dev.txt --output-file requirements/peers.txt requirements/peers.in
 
 clean: ## Remove the environment, caches and builds
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
@@ -67,3 +75,9 @@ $(VENV)/.dev: pyproject.toml requirements/dev.txt | $(VENV)/.made
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.run $@
+
+# Beside that the Python packages that are measured. Where they cannot be had they are absent from the tables, no more.
+$(VENV)/.peers: requirements/peers.txt $(VENV)/.dev
+	@echo "installing the Python peers of the measurements into $(VENV) ..."
+	@if $(PIP) install --require-hashes -r requirements/peers.txt; then touch $@; \
+		else echo "they could not be installed: those that are not here will be named as absent" >&2; fi

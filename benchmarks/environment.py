@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +13,17 @@ from pathlib import Path
 from benchmarks.processes import ROOT, Cores
 
 __all__ = ["describe"]
+
+PACKAGES = "uvloop aiofastnet anyio trio twisted tornado gevent websockets picows".split()
+PROGRAMS = {
+    "go": ("go", "version"),
+    "node": ("node", "--version"),
+    "nginx": ("nginx", "-v"),
+    "redis": ("redis-server", "--version"),
+    "nats": ("nats-server", "--version"),
+    "mosquitto": ("mosquitto", "-h"),
+    "openssl": ("openssl", "version"),
+}
 
 
 def describe(cores: Cores) -> dict[str, str]:
@@ -22,7 +34,8 @@ def describe(cores: Cores) -> dict[str, str]:
         + (" (the same: no second core)" if cores.shared else ""),
         "kernel": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "uvloop": _version("uvloop"),
+        "python peers": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "other peers": ", ".join(f"{name} {_first_number(*command)}" for name, command in PROGRAMS.items()),
         "compiler": _first_line(os.environ.get("CC") or "cc", "--version"),
         "commit": _commit(),
         "load average": "{:.2f} {:.2f} {:.2f}".format(*os.getloadavg()),
@@ -45,6 +58,20 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "absent"
+
+
+def _first_number(*command: str) -> str:
+    """The version in whatever a program says of itself."""
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=_with_sbin())
+    except OSError:
+        return "absent"
+    found = re.search(r"\d+\.\d+(\.\d+)?", result.stdout + result.stderr)
+    return found[0] if found else "unknown"
+
+
+def _with_sbin() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"}
 
 
 def _first_line(*command: str) -> str:

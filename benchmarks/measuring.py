@@ -1,183 +1,142 @@
-"""The shape of a figure, and the order of its measurements: peers interleaved, a fresh process each time."""
+"""What is measured, and in which order: subjects interleaved, a fresh process each time."""
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
 
 from benchmarks.problems import MeasureError, WrongReplies
-from benchmarks.stats import Interval, median, median_ratio, ratio_interval
+from benchmarks.results import CaseResult, Curve, Goal, Metric, Role, Row
 
-__all__ = ["DISTURBED", "WAITED", "Figure", "Goal", "Role", "Row", "Sample", "Subject", "Verdict", "measure"]
+__all__ = ["DISTURBED", "OTHERS", "Case", "Progress", "Sample", "Subject", "control", "measure", "undisturbed"]
 
-WAITED = "waited"
-"""Detail of a sample: share of the time in which the server was ready to run and another process had its core."""
+OTHERS = "others"
+"""Value of a sample: share of the time in which the server's core was busy with anything but the server."""
 
 DISTURBED = 0.05
 """From this share on a measurement says more of the neighbours than of the server."""
 
-
-class Role(enum.Enum):
-    """Why a subject is in a figure."""
-
-    OURS = "ours"
-    PEER = "peer"
-    LIMIT = "limit"
-    """What the machine allows: the same work in C."""
-    CONTROL = "control"
-    """The baseline once more (A/A): how far its ratio is from 1 is how far any ratio may be wrong."""
-
-
-class Verdict(enum.Enum):
-    MET = "met"
-    NOT_MET = "not met"
-    NOT_MEASURED = "not measured"
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """What a subject shall reach.
-
-    Attributes:
-        limit: In the figure's unit, or as ratio to the baseline.
-        at_least: Whether the limit is a floor; otherwise it is a ceiling.
-        ratio: Whether the ratio is meant, not the value.
-    """
-
-    limit: float
-    at_least: bool = False
-    ratio: bool = False
-
-    def met(self, value: float) -> bool:
-        return value >= self.limit if self.at_least else value <= self.limit
+Sample = dict[str, float]
+"""One measurement: all that was seen, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One program measured in a figure.
+    """Somebody who is measured in a case, and how.
 
     Attributes:
-        extra: Left out of quick runs.
+        key: Short and the same in all cases: ``--peers`` takes it.
+        take: Measures once, in fresh processes.
+        trace: Counts system calls a message in a run of its own, if that can be done.
     """
 
     key: str
     label: str
-    command: tuple[str, ...]
+    take: Callable[[], Sample]
     role: Role = Role.PEER
-    goal: Goal | None = None
-    extra: bool = False
+    trace: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One measurement: its value in the figure's unit, and whatever else was seen, by the column's name."""
-
-    value: float
-    details: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A table: the same thing measured of several subjects.
+class Case:
+    """The same work, asked of several; :class:`~benchmarks.results.CaseResult` says what the attributes are.
 
     Attributes:
-        unit: Of the values, as the column's title says it.
-        baseline: Key of the subject the others are compared with, or ``None``.
-        rounds: Times each subject is measured.
-        take: Measures a subject once, in a fresh process.
-        notes: What a reader must know to judge the table.
+        seconds: About how long one measurement takes, for the plan.
     """
 
     key: str
+    scenario: str
     title: str
-    unit: str
+    metric: Metric
     subjects: Sequence[Subject]
     baseline: str | None
     rounds: int
-    take: Callable[[Subject], Sample]
+    seconds: float
+    goals: Sequence[Goal] = ()
     notes: Sequence[str] = ()
-
-
-@dataclass(slots=True)
-class Row:
-    """What came of one subject. ``problem`` says why it could not be measured, ``wrong`` that it answered wrongly."""
-
-    subject: Subject
-    samples: list[Sample] = field(default_factory=list)
-    problem: str | None = None
-    wrong: bool = False
-    ratio: float | None = None
-    interval: Interval | None = None
+    curve: Curve | None = None
 
     @property
-    def measured(self) -> bool:
-        return self.problem is None and bool(self.samples)
+    def measurements(self) -> int:
+        """How often something is measured in it."""
+        return self.rounds * len(self.subjects) + sum(subject.trace is not None for subject in self.subjects)
 
-    @property
-    def values(self) -> list[float]:
-        return [sample.value for sample in self.samples]
+    def only(self, keys: Container[str | None]) -> Case:
+        """The case with these subjects alone; the control stays if its baseline does."""
+        kept = [s for s in self.subjects if s.key in keys or (s.role is Role.CONTROL and self.baseline in keys)]
+        return replace(self, subjects=kept)
 
-    @property
-    def value(self) -> float:
-        return median(self.values)
-
-    def detail(self, name: str) -> float | None:
-        """Median of something seen beside the value; ``None`` where it was not looked at."""
-        seen = [sample.details[name] for sample in self.samples if name in sample.details]
-        return median(seen) if seen else None
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """Whether the goal is met, by the median; ``None`` without one."""
-        goal = self.subject.goal
-        if goal is None:
-            return None
-        reached = self.ratio if goal.ratio else self.value if self.measured else None
-        if not self.measured or reached is None:
-            return Verdict.NOT_MEASURED
-        return Verdict.MET if goal.met(reached) else Verdict.NOT_MET
-
-    @property
-    def close(self) -> bool:
-        """Whether the verdict could have been the other: some of what was measured stands on the other side."""
-        goal = self.subject.goal
-        if goal is None or not self.measured:
-            return False
-        seen = self.interval if goal.ratio else (min(self.values), max(self.values))
-        return seen is not None and goal.met(seen[0]) != goal.met(seen[1])
+    def judged(self, *, with_control: bool) -> Case:
+        """The case with those subjects alone that its goals are judged by."""
+        keys = {goal.row for goal in self.goals} | {goal.against for goal in self.goals}
+        kept = [s for s in self.only(keys).subjects if with_control or s.role is not Role.CONTROL]
+        return replace(self, subjects=kept)
 
 
-Progress = Callable[[int, int, Subject], None]
+def control(subject: Subject) -> Subject:
+    """The same once more."""
+    return replace(subject, key="again", label=f"{subject.label}, again", role=Role.CONTROL, trace=None)
 
 
-def measure(figure: Figure, progress: Progress = lambda done, of, subject: None) -> list[Row]:
-    """Measure every subject ``rounds`` times: A B C, C B A, A B C, and so on, so that no place in the order wins.
+def undisturbed(take: Callable[[], Sample], tries: int) -> Sample:
+    """The first of a few tries in which nobody else wanted the server's core; else the one least disturbed.
 
-    A subject that fails once is not tried again, and its row says why; the others go on.
+    What is chosen by is the disturbance, never the value.
     """
-    rows = [Row(subject) for subject in figure.subjects]
-    total = figure.rounds * len(rows)
-    done = 0
-    for number in range(figure.rounds):
-        for row in rows if number % 2 == 0 else reversed(rows):
-            progress(done, total, row.subject)
-            done += 1
+    taken: list[Sample] = []
+    for _ in range(tries):
+        taken.append(take())
+        if taken[-1].get(OTHERS, 0) <= DISTURBED:
+            break
+    return min(taken, key=lambda sample: sample.get(OTHERS, 0))
+
+
+Progress = Callable[[Subject], None]
+
+
+def measure(case: Case, progress: Progress = lambda subject: None) -> CaseResult:
+    """Measure every subject in every round: A B C, C B A, A B C, and so on, so that no place in the order wins.
+
+    A subject that fails once is not tried again, and its row says why; the others go on. ``progress`` is told before
+    each measurement, those that are left out too.
+    """
+    rows = [Row(subject.key, subject.label, subject.role) for subject in case.subjects]
+    pairs = list(zip(case.subjects, rows, strict=True))
+    for number in range(case.rounds):
+        for subject, row in pairs if number % 2 == 0 else reversed(pairs):
+            progress(subject)
             if row.problem is None:
-                try:
-                    row.samples.append(figure.take(row.subject))
-                except MeasureError as error:
-                    row.problem = str(error)
-                    row.wrong = isinstance(error, WrongReplies)
-    _compare(rows, figure.baseline)
-    return rows
+                _take(subject, row)
+    for subject, row in pairs:
+        if subject.trace is not None:
+            progress(subject)
+            if row.measured:
+                _trace(subject.trace, row)
+    return CaseResult(
+        case.key,
+        case.scenario,
+        case.title,
+        case.metric,
+        rows,
+        case.baseline,
+        list(case.goals),
+        list(case.notes),
+        case.curve,
+    )
 
 
-def _compare(rows: Sequence[Row], baseline: str | None) -> None:
-    base = next((row for row in rows if row.subject.key == baseline), None)
-    if base is None or not base.measured:
+def _take(subject: Subject, row: Row) -> None:
+    try:
+        row.samples.append(subject.take())
+    except MeasureError as error:
+        row.problem = str(error)
+        row.wrong = isinstance(error, WrongReplies)
+
+
+def _trace(trace: Callable[[], float], row: Row) -> None:
+    """Counted once; a fault in it does not spoil what was measured without it."""
+    try:
+        row.samples[0]["syscalls"] = trace()
+    except MeasureError:
         return
-    for row in rows:
-        if row.measured and row is not base:
-            row.ratio = median_ratio(row.values, base.values)
-            row.interval = ratio_interval(row.values, base.values)

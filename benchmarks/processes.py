@@ -1,33 +1,31 @@
-"""The measured server in a fresh process on a core of its own, and the load against it on another."""
+"""The measured server: fresh processes on cores of their own."""
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import selectors
+import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from benchmarks.compiling import compiled
-from benchmarks.problems import MeasureError, Unavailable, WrongReplies
+from benchmarks.problems import MeasureError, Unavailable
+from benchmarks.programs import Program
 
 __all__ = [
     "ROOT",
     "Cores",
-    "LoadResult",
-    "LoadShape",
     "Serving",
     "available_cores",
+    "pinned",
     "quiet_environment",
     "raise_open_files",
-    "run_load",
     "serving",
 ]
 
@@ -40,10 +38,11 @@ END_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """Which core the server has, and which the load generator."""
+    """Which core the server has, and which the load generator, of those that this process may use."""
 
     server: int
     load: int
+    usable: tuple[int, ...] = (0, 1)
 
     @property
     def shared(self) -> bool:
@@ -54,58 +53,31 @@ class Cores:
 def available_cores() -> Cores:
     """The first two cores this process may use."""
     usable = sorted(os.sched_getaffinity(0))
-    return Cores(usable[0], usable[1] if len(usable) > 1 else usable[0])
-
-
-@dataclass(frozen=True, slots=True)
-class LoadShape:
-    """What the load generator does, apart from how long."""
-
-    connections: int
-    size: int
-    pipeline: int
-    lines: bool = False
-
-    def arguments(self) -> list[str]:
-        """As the load generator's command line."""
-        numbers = {"connections": self.connections, "size": self.size, "pipeline": self.pipeline}
-        arguments = [text for key, value in numbers.items() for text in (f"--{key}", str(value))]
-        return [*arguments, "--lines"] if self.lines else arguments
-
-
-@dataclass(frozen=True, slots=True)
-class LoadResult:
-    """What came of it, within the window between warm-up and end.
-
-    Attributes:
-        messages: Replies received and found right.
-        seconds: Length of the window.
-        server_cpu: Seconds of CPU time the server used, user and system, all threads.
-        server_waited: Seconds it was ready to run and another process had its core.
-        load_cpu: Seconds of CPU time of the load generator itself.
-    """
-
-    messages: int
-    seconds: float
-    server_cpu: float
-    server_waited: float
-    load_cpu: float
+    return Cores(usable[0], usable[1] if len(usable) > 1 else usable[0], tuple(usable))
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
     """A server that is up."""
 
-    pid: int
-    port: int
+    pids: tuple[int, ...]
+    ports: tuple[int, ...]
+    cores: tuple[int, ...] = ()
 
     def rss(self) -> int:
         """Resident bytes, exactly (the cheaper files lag by some pages per CPU)."""
-        with open(f"/proc/{self.pid}/smaps_rollup") as file:
+        return sum(map(_rss, self.pids))
+
+
+def _rss(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
             for line in file:
                 if line.startswith("Rss:"):
                     return int(line.split()[1]) * 1024
-        raise MeasureError(f"the system does not say how much memory process {self.pid} has")
+    except OSError:
+        pass
+    raise MeasureError(f"the system does not say how much memory process {pid} has")
 
 
 def raise_open_files() -> int:
@@ -132,87 +104,96 @@ def pinned(core: int) -> Iterator[None]:
 
 
 @contextmanager
-def serving(command: Sequence[str], core: int) -> Iterator[Serving]:
-    """Start a server, wait for its line ``ready HOST:PORT``, and end it at last.
+def serving(program: Program, cores: Sequence[int], places: Mapping[str, object] | None = None) -> Iterator[Serving]:
+    """Start a server, wait until it is ready, and end it at last.
+
+    Args:
+        program: What to start; copy number n goes to core n of ``cores``, modulo their number.
+        places: Further values for the places in its arguments.
 
     Raises:
         Unavailable: it cannot be started, ends early, or is not ready in time; with the last thing it said.
     """
-    with tempfile.TemporaryFile("w+") as said:
-        try:
-            with pinned(core):
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=said,
-                    text=True,
-                    cwd=ROOT,
-                    env=quiet_environment(),
-                )
-        except OSError as error:
-            raise Unavailable(f"cannot start {command[0]}: {error.strerror}") from None
-        with process:
-            try:
-                assert process.stdout is not None
-                yield Serving(process.pid, _wait_ready(process.stdout, said))
-            finally:
-                _end(process)
+    found = program.find()
+    with ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
+        os.chmod(scratch, 0o755)  # some servers give up their rights before they look
+        port = _free_port()
+        values = {**program.values, **(places or {}), "port": port, "scratch": scratch, "config": f"{scratch}/config"}
+        if program.config is not None:
+            Path(scratch, "config").write_text(_filled(program.config.read_text(), values))
+        command = (*found, *(_filled(argument, values) for argument in program.arguments))
+        pids = []
+        ports: tuple[int, ...] = ()
+        for copy in range(program.copies):
+            process, said = _start(stack, command, cores[copy % len(cores)])
+            ports = _wait_ready(process, said, port, program.announces)
+            pids.append(process.pid)
+        yield Serving(tuple(pids), ports, tuple(dict.fromkeys(cores[: program.copies])))
 
 
-def run_load(
-    server: Serving,
-    shape: LoadShape,
-    *,
-    core: int,
-    warmup: float,
-    duration: float,
-    refill: str = "batch",
-    stall: float = 5.0,
-) -> LoadResult:
-    """Put load on a server and check its replies.
-
-    Times are in seconds: ``warmup`` is not counted, ``duration`` is; after ``stall`` without a reply it gives up.
-
-    Raises:
-        WrongReplies: a reply was wrong, missing, or too much.
-        MeasureError: the load generator could not run, or the kernel does not tell CPU times.
-    """
-    command = [str(compiled("load")), "--port", str(server.port), "--server-pid", str(server.pid), *shape.arguments()]
-    command += ["--warmup", str(warmup), "--duration", str(duration), "--refill", refill]
-    command += ["--stall", str(stall)]
-    patience = warmup + duration + stall + 60
-    with pinned(core):
-        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience)
-    if result.returncode not in (0, 1):
-        raise MeasureError(result.stderr.strip() or f"the load generator ended with code {result.returncode}")
-    told = json.loads(result.stdout)
-    if told["error"]:
-        raise WrongReplies(told["error"])
-    if told["server_cpu_seconds"] is None:
-        raise MeasureError("the kernel does not tell the CPU time of a process (/proc/PID/task/TID/schedstat)")
-    return LoadResult(
-        messages=told["messages"],
-        seconds=told["seconds"],
-        server_cpu=told["server_cpu_seconds"],
-        server_waited=told["server_waited_seconds"],
-        load_cpu=told["load_cpu_seconds"],
-    )
+def _filled(text: str, values: Mapping[str, object]) -> str:
+    for key, value in values.items():
+        text = text.replace(f"{{{key}}}", str(value))
+    return text
 
 
-def _wait_ready(stdout: IO[str], said: IO[str]) -> int:
+def _free_port() -> int:
+    """A port that was free just now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _start(stack: ExitStack, command: Sequence[str], core: int) -> tuple[subprocess.Popen[str], IO[str]]:
+    said = stack.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 - the stack closes it
+    try:
+        with pinned(core):
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                cwd=ROOT,
+                env=quiet_environment(),
+            )
+    except OSError as error:
+        raise Unavailable(f"cannot start {command[0]}: {error.strerror}") from None
+    stack.enter_context(process)
+    stack.callback(_end, process)
+    return process, said
+
+
+def _wait_ready(process: subprocess.Popen[str], said: IO[str], port: int, announces: bool) -> tuple[int, ...]:
+    """The ports it serves."""
     deadline = time.monotonic() + START_SECONDS
+    if not announces:
+        _wait_accepting(process, said, port, deadline)
+        return (port,)
+    assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
-        selector.register(stdout, selectors.EVENT_READ)
+        selector.register(process.stdout, selectors.EVENT_READ)
         if not selector.select(deadline - time.monotonic()):
             raise Unavailable(f"it was not ready within {START_SECONDS:.0f} s")
-    line = stdout.readline()
+    line = process.stdout.readline()
     word, _, place = line.strip().partition(" ")
     if not word:
         raise Unavailable(_last_line(said) or "it ended without a word")
     if word != "ready":
         raise Unavailable(f"it said {line.strip()!r} instead of 'ready HOST:PORT'")
-    return int(place.rpartition(":")[2])
+    return tuple(map(int, place.rpartition(":")[2].split(",")))
+
+
+def _wait_accepting(process: subprocess.Popen[str], said: IO[str], port: int, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise Unavailable(_last_line(said) or f"it ended with code {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise Unavailable(f"it was not ready within {START_SECONDS:.0f} s")
 
 
 def _last_line(said: IO[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import resource
 import socket
@@ -38,7 +39,8 @@ from aionet.services.echo import Echo
 from .codecs.frames import frame, read_frames, text
 from .codecs.test_websocket_opening import get, head
 from .conftest import TLSFiles
-from .serving import Recorder, collect, eventually, open_raw, serving
+from .documents import ROOT, blocks, rows
+from .serving import Recorder, collect, descriptors, eventually, open_raw, serving
 
 WEB = "ws://127.0.0.1:0/chat"
 
@@ -269,9 +271,13 @@ async def test_the_library_s_client_hears_why_it_is_refused() -> None:
 
 
 async def test_our_client_says_what_it_was_answered() -> None:
-    async with serving(Echo(), WEB) as (_, place), serving(Echo()) as (_, plain):
+    async with serving(Echo(), WEB) as (server, place), serving(Echo()) as (_, plain):
+        await eventually(lambda: not server.connections)
+        before = descriptors()
         with pytest.raises(ConnectError, match="/other: no WebSocket there: the answer was '404 Not Found'"):
             await connect(place.location.replace("/chat", "/other"))
+        await eventually(lambda: not server.connections)
+        assert descriptors() == before
         with pytest.raises(ConnectError, match=r"the answer was 'GET / HTTP/1\.1'"):
             await connect(plain.location.replace("tcp", "ws"))
         with pytest.raises(EndpointError, match="is the side of a server"):
@@ -287,9 +293,9 @@ async def test_our_client_says_what_it_was_answered() -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(leaves, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(leaves, "127.0.0.1", 0) as listener:
         with pytest.raises(ConnectError, match="closed by the peer during the handshake"):
-            await connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            await connect(f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}/")
 
 
 # ── peers that mean no good ──────────────────────────────────────────────────────────────────────────────────────────
@@ -398,3 +404,14 @@ async def test_raw_codec_beside_text_option() -> None:
         assert await peer.recv() == "TEXT"
         await peer.send(b"\xff")
         assert await peer.recv() == b"\xff"
+
+
+def test_the_document_says_what_is() -> None:
+    text = (ROOT / "docs" / "websocket.md").read_text()
+    [code] = [block for language, block in blocks(text) if language == "python"]
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/websocket.md", "exec"), names)
+    assert [route.endpoint.scheme for route in names["router"].routes] == ["tcp", "ws", "ws"]
+    taken = set(inspect.signature(WebSocketCodec.__init__).parameters) - {"self", "inner", "text"}
+    told = {row[0].strip("`") for row in rows(text, "| argument of `WebSocketCodec` | |")}
+    assert told == taken

@@ -161,7 +161,8 @@ def warnings(result: Result) -> Iterator[str]:
     processes = result.generator["processes"]
     cpus = os.cpu_count() or 1
     if result.generator_is_the_limit:
-        more = f"--processes {processes + 1}" if processes < cpus else "it needs more cores, or a machine of its own"
+        starved = processes >= cpus or max(result.generator["waited"]) > 0.1  # another process would wait as well
+        more = "it needs more cores, or a machine of its own" if starved else f"--processes {processes + 1}"
         yield f"the generator itself is the limit (it ran, or waited for a core, all the time): {more}"
     elif result.generator_was_late:
         late = latency_text(result.generator["late"]["p99"])

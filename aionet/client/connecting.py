@@ -45,6 +45,7 @@ def connect(
     timeouts: Timeouts | None = None,
     ssl_context: Any = None,
     timings: ConnectTimings | None = None,
+    proxy_header: bytes = ...,
 ) -> Opening[Connection[M]]: ...
 @overload
 def connect(

@@ -135,6 +135,15 @@ class FrameCodec(Codec[M]):
         """The messages that this chunk completes."""
         if not self._plain:
             return self._feed_held(data)
+        size = len(data) - 6
+        if 0 <= size < 126 and data[1] == _MASKED + size and data[0] == BINARY and size <= self.max_size:
+            key, payload = _UNPACK[size](data)  # one short message, the most common of all: without the loop
+            payloads = [apply_mask(payload, key)]
+            return payloads if self._raw else self._open_payloads(payloads)  # type: ignore[return-value]  # M is bytes
+        return self._feed_plain(data)
+
+    def _feed_plain(self, data: bytes) -> list[M]:
+        """A chunk while nothing is held."""
         payloads: list[bytes] = []
         at = self._take(data, 0, payloads)
         if at < len(data):
@@ -183,7 +192,7 @@ class FrameCodec(Codec[M]):
             first = data[at]
             if first != BINARY and first != TEXT:
                 break
-            if body == at + 6:
+            if body - at == 6:
                 key, payload = _UNPACK[size](data, at)  # in one call: two slices take longer
             else:
                 key, payload = data[body - 4 : body], data[body:stop]
@@ -376,6 +385,10 @@ class MaskingCodec(FrameCodec[M]):
     __slots__ = ()
 
     _side = Side.CLIENT
+
+    def feed(self, data: bytes) -> list[M]:
+        """The messages that this chunk completes."""
+        return self._feed_plain(data) if self._plain else self._feed_held(data)
 
     def _take(self, data: bytes, at: int, payloads: list[bytes]) -> int:
         end = len(data)

@@ -71,10 +71,8 @@ async def open_stream(
     """Connect to an endpoint of any stream but ``fd``; ``timings`` is told when each phase was done.
 
     Args:
+        handler: Without one, messages wait until they are received. What it raises goes to the loop's handler.
         proxy_header: Sent first; instead of the one that the endpoint's option asks for.
-
-    Without a ``handler`` messages wait until they are received. With one, what it raises is reported to the loop's
-    exception handler.
 
     Raises:
         RouteError: the handler mixes styles.
@@ -131,6 +129,8 @@ async def _handshake(endpoint: Endpoint, conn: StreamConnection[Any]) -> None:
     try:
         await conn.wait_open()
     except anyio.BrokenResourceError as exc:
+        conn.abort()  # it would linger
+        await conn.wait_closed()
         raise ConnectError(f"{endpoint.location}: {conn.codec.fault or f'{exc} during the handshake'}") from exc
     except BaseException:
         conn.abort()

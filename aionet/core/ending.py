@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..events import CloseReason, ConnectionClosed
+from ..handler import Codec
 from .context import StreamContext
 from .flow import CLOSING, nowhere
 from .loop import FAILURES
@@ -141,7 +142,9 @@ class EndingConnection(FileSendingConnection[M]):
     def _awaits_goodbye(self) -> bool:
         """Whether the peer is to answer our farewell: then it is the one to be closed on."""
         codec = self._codec
-        return codec.replies and codec.is_open and not codec.ended and codec.fault is None and not self._eof
+        if not codec.replies or type(codec).farewell is Codec.farewell:
+            return False
+        return codec.is_open and not codec.ended and codec.fault is None and not self._eof
 
     def _feed_goodbye(self, data: bytes) -> list[M]:
         codec = self._codec
@@ -234,10 +237,10 @@ class EndingConnection(FileSendingConnection[M]):
     def _probe(self, now: float) -> float:
         """Ask a silent peer whether it is there, and give up one that does not answer. Returns when to look again."""
         keepalive = self._context.timeouts.keepalive
-        # One that has ended its side answers no more. One that is slow, or is sent a file, has the question behind all
-        # that it has not taken yet; whether it takes that is another deadline's.
-        excused = self._held or self._eof or self._congested or self._detour is not None
-        if self.bytes_received != self._probed or excused:
+        # One of us cannot hear the other; or the question would stand behind all that has not been taken yet, a file
+        # above all, and whether that is taken is another deadline's.
+        deaf = self._held or self._eof or self._transport_write is nowhere
+        if deaf or self._congested or self._detour is not None or self.bytes_received != self._probed:
             self._probed, self._probed_at, self._asked = self.bytes_received, now, False
         elif now >= self._probed_at + keepalive:
             if self._asked:

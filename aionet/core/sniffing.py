@@ -38,6 +38,9 @@ __all__ = ["Host", "PendingConnection", "PortContext", "PortDoor"]
 _TLS_HANDSHAKE: Final = 0x16
 """The first byte of a TLS connection: the content type of its first record (RFC 8446, section 5.1)."""
 
+AT_ONCE: Final = 4096
+"""Bytes taken at once, though fewer may decide: most first messages, and a ClientHello, then need no second read."""
+
 # What a pending connection is waiting for.
 _PLACE, _PROXY, _FIRST_BYTE, _HANDSHAKE, _ROUTE, _DONE = range(6)
 
@@ -108,7 +111,7 @@ class PortContext:
         self.tls_type = tls_transport(loop)
         self.trusted = peer(*port.proxy_networks) if port.proxy_networks else None
         # One for all: what is read into it is taken out before anybody else reads.
-        self.buffer = memoryview(bytearray(max(port.peek, MAX_HEADER if self.trusted else 0, 1)))
+        self.buffer = memoryview(bytearray(max(port.peek, AT_ONCE, MAX_HEADER)))
 
     def trusts(self, address: Address) -> bool:
         """Whether PROXY headers from there are believed."""

@@ -274,6 +274,8 @@ class StreamConnection(EndingConnection[M]):
             self._context.deadlines.watch(self, self._context.loop.time() + self._context.probe_interval)
             self._start()
             self._wake()
+            if codec.ended:
+                self._end_by_codec()
         elif codec.fault is not None:
             self._close(CloseReason.REFUSED, codec.fault, linger=True)
         elif codec.ended:
@@ -292,10 +294,15 @@ class StreamConnection(EndingConnection[M]):
                     self._partial_at = 0.0  # a message begins with this chunk
             elif self.messages_received:
                 self._partial_at = math.inf  # none has begun
-        if codec.ended and not self._eof:
+        if codec.ended:
+            self._end_by_codec()
+        return messages
+
+    def _end_by_codec(self) -> None:
+        """The peer has said goodbye in the codec's way."""
+        if not self._eof:
             self._eof = True
             self._context.loop.call_soon(self._go_on)  # behind the messages
-        return messages
 
     async def wait_open(self) -> None:
         """Wait until the codec's handshake is done.

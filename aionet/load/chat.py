@@ -194,8 +194,9 @@ class ChatMember(ConnectedClient):
         self.tally.answered += 1
 
     def _hear_server(self, line: bytes) -> None:
-        if line.startswith(PROMPT):
-            line = line.removeprefix(PROMPT)
+        line = line.removeprefix(PROMPT)
+        if not line:  # over WebSocket the prompt is a message of its own
+            return
         if line == _SERVER + self._name + _JOINED:
             self._joined.set()
         elif line.startswith(_SERVER + _FLOOD):

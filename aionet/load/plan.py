@@ -177,4 +177,4 @@ class Plan:
         pipeline = work.pipeline if closed else None
         if self.endpoint.is_datagram:
             return DatagramLoad(work.script, work.numbered, pipeline)
-        return StreamLoad(work.script, pipeline)
+        return StreamLoad(work.script, pipeline, carried=self.endpoint.is_websocket)

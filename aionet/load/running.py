@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection as PipeEnd
 from multiprocessing.connection import wait
@@ -32,9 +32,9 @@ _LOOK: Final = 0.05
 class _Worker:
     """A process, our end of its pipe, and how far it is."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, connections: int) -> None:
         self.pipe, theirs = Pipe()
-        self.connections = len(order.share.positions(order.plan.connections))
+        self.connections = connections
         self.ready: Ready | None = None
         self.done = False
         with theirs:
@@ -46,7 +46,12 @@ class _Worker:
                 pass_fds=[theirs.fileno()],
                 process_group=0,  # Ctrl+C is for us: we tell them to stop, and take what they have
             )
-        self.pipe.send(order)
+
+    def tell(self, message: Order | Go | Stop) -> None:
+        """Send it, unless the process is gone: its end is met when it is read."""
+        if not self.done:
+            with suppress(OSError):
+                self.pipe.send(message)
 
     def close(self) -> None:
         """End it, if it has not ended by itself."""
@@ -86,9 +91,11 @@ def run_load(
     with ExitStack() as stack:
         workers: dict[PipeEnd, _Worker] = {}
         for number in range(shares):
-            worker = _Worker(Order(plan, Share(number, shares), loop))
+            worker = _Worker(len(Share(number, shares).positions(plan.connections)))
             stack.callback(worker.close)
             workers[worker.pipe] = worker
+        for number, worker in enumerate(workers.values()):  # all are starting by now
+            worker.tell(Order(plan, Share(number, shares), loop))
         coordinator = _Coordinator(workers, outcome)
         while not coordinator.finished:
             if coordinator.hear(_LOOK) and watch is not None:
@@ -118,11 +125,7 @@ class _Coordinator:
     def tell(self, message: Go | Stop) -> None:
         """Tell all that are still there."""
         for worker in self._workers.values():
-            if not worker.done:
-                try:
-                    worker.pipe.send(message)
-                except OSError:
-                    continue  # it is gone; its end is met when it is read
+            worker.tell(message)
 
     def hear(self, timeout: float) -> bool:
         """Take what has come; whether it was a snapshot of the last process to send one of its interval."""

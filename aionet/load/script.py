@@ -83,6 +83,10 @@ class Script:
         """The ring of replies as bytes, and a chunk more."""
         return b"".join(_beyond(self.replies, -(-CHUNK // self.reply_size)))
 
+    def message_ring(self, window: int) -> list[Any]:
+        """The ring as it is given to a codec, and ``window`` messages more."""
+        return _beyond(self.messages, window)
+
     def framed_replies(self) -> list[Any]:
         """The ring of replies as a list, and what a chunk may hold more."""
         return _beyond(self.replies, CHUNK // max(self.reply_size, 1) + 1)

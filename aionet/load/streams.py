@@ -32,24 +32,30 @@ class StreamLoad:
     Args:
         script: What to say.
         pipeline: Messages under way on a connection of a closed loop; ``None``: an open loop.
+        carried: Whether something carries the messages that has borders of its own: WebSocket.
     """
 
-    def __init__(self, script: Script, pipeline: int | None) -> None:
+    def __init__(self, script: Script, pipeline: int | None, carried: bool = False) -> None:
         self.script = script
         self.step = script.request_size
         self.window = pipeline or max(1, OPEN_WINDOW // self.step)
         self.requests = script.requests(self.window)
         self.reply_size = script.reply_size
-        self.raw_replies = b"" if script.framed else script.raw_replies()
-        self.framed_replies = script.framed_replies() if script.framed else []
+        self.kind: type[_ScriptClient] = FramedClient if script.framed else RawClient
+        if carried:
+            self.kind = CarriedClient
+            self.messages = script.message_ring(self.window)
+        if self.kind is RawClient:
+            self.raw_replies = script.raw_replies()
+        else:
+            self.framed_replies = script.framed_replies()
         # Never congested: it is the window that bounds what waits.
         room = 2 * self.window * self.step + MIB
         self.limits = Limits(high_water=room, max_outbound=2 * room)
 
-    def client(self, tally: Tally, position: int, quota: int) -> RawClient | FramedClient:
+    def client(self, tally: Tally, position: int, quota: int) -> OrderedClient:
         """The connection of this number; the next one begins in another place of the ring."""
-        kind = FramedClient if self.script.framed else RawClient
-        return kind(self, tally, position * 37 % len(self.script.messages), quota)
+        return self.kind(self, tally, position * 37 % len(self.script.messages), quota)
 
 
 class ConnectedClient(Client, StreamHandler[Any]):
@@ -57,21 +63,26 @@ class ConnectedClient(Client, StreamHandler[Any]):
 
     timeouts = TIMEOUTS
     _conn: Connection[Any]
+    _connected = False
 
     async def open(self, endpoint: Endpoint, timeout: float) -> None:
         await connect(endpoint, handler=self, timeout=timeout)
 
     def on_connect(self, conn: Connection[Any]) -> None:
         self._conn = conn
+        self._connected = True
 
     def _disconnect(self, *, at_once: bool) -> None:
+        if not self._connected:
+            return
         if at_once:
             self._conn.abort()
         else:
             self._conn.close()
 
     def on_close(self, conn: Connection[Any], reason: CloseReason, exc: BaseException | None) -> None:
-        self._gone(reason.value, "" if exc is None else str(exc))
+        if self._connected:  # else whoever opens it is told
+            self._gone(reason.value, "" if exc is None else str(exc))
         self.ended.set()
 
 
@@ -164,6 +175,20 @@ class FramedClient(_ScriptClient):
             expected = self._replies[number % self._count]
             if message != expected:
                 self._show_wrong(expected, message)
+
+
+class CarriedClient(FramedClient):
+    """Each connection encodes for itself: over WebSocket, with masks of its own."""
+
+    def __init__(self, load: StreamLoad, tally: Tally, first: int, quota: int) -> None:
+        super().__init__(load, tally, first, quota)
+        self._messages = load.messages
+
+    def _transmit(self, count: int) -> None:
+        write, start = self._conn.write, self._next
+        self._next = (start + count) % self._count
+        for message in self._messages[start : start + count]:
+            write(message)
 
 
 def excerpt(message: object) -> str:

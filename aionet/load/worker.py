@@ -94,6 +94,7 @@ def main() -> None:
     """``python -c "from aionet.load.worker import main; main()" DESCRIPTOR``."""
     with Pipe(int(sys.argv[1])) as pipe:
         try:
-            run(work(pipe, pipe.recv()), loop="auto")
+            order = pipe.recv()
+            run(work(pipe, order), loop=order.loop)
         except (BrokenPipeError, EOFError):
             return  # whoever started us is gone

@@ -1,11 +1,14 @@
-"""Echo: ours, through the public interface, with every default limit and deadline on."""
+"""Echo: ours, through the public interface.
+
+``--many yes`` raises the number of connections from its default of 10,000 to what 19,000 idle ones need.
+``--shared yes`` lets several of these processes listen on one port.
+"""
 
 from __future__ import annotations
 
-import asyncio
-
-from aionet import Connection, Router, Server, StreamHandler
-from benchmarks.peers.common import announce, parse_port, run
+from aionet import Connection, Limits, Router, StreamHandler
+from benchmarks.peers.common import options, run
+from benchmarks.peers.ours import stream_endpoint, until_ended
 
 
 class Echo(StreamHandler[bytes]):
@@ -13,13 +16,10 @@ class Echo(StreamHandler[bytes]):
         conn.write(message)
 
 
-async def main(port: int) -> None:
-    router = Router()
-    router.add(f"tcp://127.0.0.1:{port}", Echo())
-    async with Server(router) as server:
-        announce(server.addresses[0].port)
-        await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
-    run(main(parse_port("aionet, echo")))
+    arguments = options("aionet, echo", many=("no", "yes"), shared=("no", "yes"))
+    more = {"reuse_port": True} if arguments.shared == "yes" else {}
+    limits = Limits(max_connections=30_000) if arguments.many == "yes" else Limits()
+    router = Router()
+    router.add(stream_endpoint(arguments, **more), Echo())
+    run(until_ended(router, limits), arguments)

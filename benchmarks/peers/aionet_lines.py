@@ -1,27 +1,42 @@
-"""Lines: ours, callback style, ``on_message`` called for each line, with every default limit and deadline on."""
+"""Framed messages: ours, in each of the styles.
+
+``callback``: ``on_message`` for each message. ``batch``: ``on_messages`` for all of a chunk. ``async``: ``async def
+on_message``. ``coroutine``: ``async for``.
+"""
 
 from __future__ import annotations
 
-import asyncio
+from aionet import Codec, Connection, LengthPrefixCodec, LineCodec, Router, StreamHandler
+from benchmarks.peers.common import options, run
+from benchmarks.peers.ours import stream_endpoint, until_ended
 
-from aionet import Connection, LineCodec, Router, Server, StreamHandler
-from benchmarks.peers.common import announce, parse_port, run
 
-
-class Lines(StreamHandler[bytes]):
-    codec = LineCodec()
-
+class Callback(StreamHandler[bytes]):
     def on_message(self, conn: Connection[bytes], message: bytes) -> None:
         conn.write(message)
 
 
-async def main(port: int) -> None:
-    router = Router()
-    router.add(f"tcp://127.0.0.1:{port}", Lines())
-    async with Server(router) as server:
-        announce(server.addresses[0].port)
-        await asyncio.Event().wait()
+class Batch(StreamHandler[bytes]):
+    def on_messages(self, conn: Connection[bytes], messages: list[bytes]) -> None:
+        for message in messages:
+            conn.write(message)
 
+
+class Async(StreamHandler[bytes]):
+    async def on_message(self, conn: Connection[bytes], message: bytes) -> None:
+        await conn.send(message)
+
+
+async def coroutine(conn: Connection[bytes]) -> None:
+    async for message in conn:
+        await conn.send(message)
+
+
+STYLES = {"callback": Callback(), "batch": Batch(), "async": Async(), "coroutine": coroutine}
+CODECS: dict[str, Codec[bytes]] = {"lines": LineCodec(), "length": LengthPrefixCodec()}
 
 if __name__ == "__main__":
-    run(main(parse_port("aionet, lines, callback style")))
+    arguments = options("aionet, framed messages", style=tuple(STYLES), framing=tuple(CODECS))
+    router = Router()
+    router.add(stream_endpoint(arguments), STYLES[arguments.style], codec=CODECS[arguments.framing])
+    run(until_ended(router), arguments)

@@ -4,102 +4,119 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.measuring import Figure, Goal, Role, Sample, Subject, Verdict, measure
-from benchmarks.problems import Unavailable, WrongReplies
+from benchmarks.measuring import OTHERS, Case, Sample, Subject, control, measure, undisturbed
+from benchmarks.problems import MeasureError, Unavailable, WrongReplies
+from benchmarks.results import Metric, Role
+
+CPU = Metric("cpu", "us")
 
 
-def figure(take: Callable[[Subject], Sample], *subjects: Subject, rounds: int = 4) -> Figure:
-    return Figure("f", "a figure", "us", subjects, subjects[0].key, rounds, take)
+def subject(key: str, take: Callable[[], Sample] = lambda: {"cpu": 1.0}) -> Subject:
+    return Subject(key, key, take)
 
 
-A, B, C = (Subject(key, key, ()) for key in "abc")
+def case(*subjects: Subject, rounds: int = 4) -> Case:
+    return Case("c", "c", "a case", CPU, subjects, subjects[0].key, rounds, 0.5)
 
 
 def test_subjects_are_interleaved_in_turned_order() -> None:
     order: list[str] = []
 
-    def take(subject: Subject) -> Sample:
-        order.append(subject.key)
-        return Sample(1.0)
+    def noting(key: str) -> Subject:
+        def take() -> Sample:
+            order.append(key)
+            return {"cpu": 1.0}
 
-    measure(figure(take, A, B, C))
+        return subject(key, take)
+
+    measure(case(*map(noting, "abc")))
     assert "".join(order) == "abccbaabccba"
 
 
 def test_progress_is_told_before_each_measurement() -> None:
-    told: list[tuple[int, int, str]] = []
-    measure(figure(lambda subject: Sample(1.0), A, B, rounds=2), lambda *args: told.append((*args[:2], args[2].key)))
-    assert told == [(0, 4, "a"), (1, 4, "b"), (2, 4, "b"), (3, 4, "a")]
-
-
-def test_rows_are_compared_with_the_baseline() -> None:
-    base, other = measure(figure(lambda subject: Sample(2.0 if subject is A else 3.0), A, B))
-    assert base.ratio is None
-    assert other.ratio == pytest.approx(1.5)
-    assert other.interval == pytest.approx((1.5, 1.5))
+    told: list[str] = []
+    measure(case(subject("a"), subject("b"), rounds=2), lambda current: told.append(current.key))
+    assert told == ["a", "b", "b", "a"]
 
 
 def test_one_that_fails_is_not_tried_again_and_the_others_go_on() -> None:
     tries: list[str] = []
 
-    def take(subject: Subject) -> Sample:
-        tries.append(subject.key)
-        if subject is A:
-            raise Unavailable("not installed")
-        return Sample(1.0)
+    def take() -> Sample:
+        tries.append("a")
+        raise Unavailable("not installed")
 
-    first, second = measure(figure(take, A, B))
-    assert tries.count("a") == 1
+    first, second = measure(case(subject("a", take), subject("b"))).rows
+    assert len(tries) == 1
     assert (first.problem, first.wrong, first.measured) == ("not installed", False, False)
     assert second.measured
-    assert second.ratio is None, "there is no baseline to compare with"
 
 
 def test_wrong_replies_in_a_later_round_make_the_row_worthless() -> None:
-    tries = 0
+    left = [{"cpu": 1.0}, {"cpu": 1.0}]
 
-    def take(subject: Subject) -> Sample:
-        nonlocal tries
-        tries += 1
-        if tries == 3:
+    def take() -> Sample:
+        if not left:
             raise WrongReplies("byte 7")
-        return Sample(1.0)
+        return left.pop()
 
-    subject = Subject("a", "a", (), goal=Goal(2.0))
-    (row,) = measure(figure(take, subject))
+    (row,) = measure(case(subject("a", take))).rows
     assert row.wrong
     assert not row.measured
-    assert row.verdict is Verdict.NOT_MEASURED
+
+
+def test_system_calls_are_counted_once_and_only_of_what_was_measured() -> None:
+    counted: list[str] = []
+
+    def count(key: str) -> Callable[[], float]:
+        def trace() -> float:
+            counted.append(key)
+            return 2.0
+
+        return trace
+
+    def fail() -> Sample:
+        raise Unavailable("no")
+
+    whole = case(
+        Subject("a", "a", lambda: {"cpu": 1.0}, trace=count("a")), Subject("b", "b", fail, trace=count("b")), rounds=2
+    )
+    assert whole.measurements == 6
+    first, _ = measure(whole).rows
+    assert counted == ["a"]
+    assert first.value("syscalls") == 2.0
+    assert first.values("cpu") == [1.0, 1.0]
+
+
+def test_a_count_that_cannot_be_had_spoils_nothing() -> None:
+    def trace() -> float:
+        raise MeasureError("strace may not")
+
+    (row,) = measure(case(Subject("a", "a", lambda: {"cpu": 1.0}, trace=trace))).rows
+    assert row.measured
+    assert row.value("syscalls") is None
+
+
+def test_the_control_is_the_same_once_more() -> None:
+    original = subject("a")
+    again = control(original)
+    assert (again.role, again.take, again.key) == (Role.CONTROL, original.take, "again")
+
+
+def test_only_some_keeps_the_control_of_its_baseline() -> None:
+    base, other = subject("a"), subject("b")
+    whole = case(base, other, control(base))
+    assert [kept.key for kept in whole.only(["a"]).subjects] == ["a", "again"]
+    assert [kept.key for kept in whole.only(["b"]).subjects] == ["b"]
 
 
 @pytest.mark.parametrize(
-    ("goal", "values", "verdict", "close"),
-    [
-        (Goal(2500), [1500.0, 1600.0], Verdict.MET, False),
-        (Goal(2500), [2400.0, 2450.0, 2600.0], Verdict.MET, True),
-        (Goal(2500), [2600.0, 2700.0], Verdict.NOT_MET, False),
-        (Goal(8, at_least=True, ratio=True), [9.0, 10.0], Verdict.MET, False),
-        (Goal(8, at_least=True, ratio=True), [7.0, 7.5], Verdict.NOT_MET, False),
-        (Goal(8, at_least=True, ratio=True), [7.0, 8.5, 9.0], Verdict.MET, True),
-        (Goal(1.15, ratio=True), [1.0, 1.1], Verdict.MET, False),
-    ],
+    ("others", "chosen", "made"),
+    [((0.0,), 0, 1), ((0.3, 0.04), 1, 2), ((0.2, 0.3), 0, 2)],
+    ids=["quiet at once", "quiet later", "never quiet"],
 )
-def test_verdicts(goal: Goal, values: list[float], verdict: Verdict, close: bool) -> None:
-    left = {"a": [1.0] * len(values), "b": list(values)}
-    ours = Subject("b", "b", (), Role.OURS, goal)
-    rows = measure(figure(lambda subject: Sample(left[subject.key].pop()), A, ours, rounds=len(values)))
-    assert rows[1].verdict is verdict
-    assert rows[1].close is close
-
-
-def test_without_a_goal_there_is_no_verdict() -> None:
-    (row,) = measure(figure(lambda subject: Sample(1.0), A))
-    assert row.verdict is None
-    assert not row.close
-
-
-def test_details_are_medians_too() -> None:
-    seen = [{"x": 1.0}, {"x": 5.0}, {"x": 2.0}]
-    (row,) = measure(figure(lambda subject: Sample(1.0, seen.pop()), A, rounds=3))
-    assert row.detail("x") == 2.0
-    assert row.detail("y") is None
+def test_a_disturbed_measurement_is_made_again(others: tuple[float, ...], chosen: int, made: int) -> None:
+    samples = [{"cpu": float(number), OTHERS: share} for number, share in enumerate(others)]
+    left = iter(samples)
+    assert undisturbed(lambda: next(left), tries=2) is samples[chosen]
+    assert len(list(left)) == len(samples) - made

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.stats import median, median_ratio, ratio_interval, slope
+from benchmarks.stats import median, median_interval, median_ratio, ratio_interval, slope, unpaired_interval
 
 positive = st.floats(min_value=1e-6, max_value=1e6)
 pairs = st.lists(st.tuples(positive, positive), min_size=1, max_size=9)
@@ -63,3 +63,20 @@ def test_what_cannot_be_paired_is_refused(ours: list[float], theirs: list[float]
 
 def test_slope_is_the_growth_per_unit() -> None:
     assert slope([0, 2000, 5000, 10_000], [7e6, 7e6 + 2e6, 7e6 + 5e6, 7e6 + 1e7]) == pytest.approx(1000)
+
+
+def test_medians_measured_apart_are_drawn_apart() -> None:
+    assert unpaired_interval([2.0] * 5, [1.0] * 5) == pytest.approx((2.0, 2.0))
+    low, high = unpaired_interval([1.9, 2.0, 2.1], [0.9, 1.0, 1.1])
+    assert low < 2.0 < high
+    with pytest.raises(ValueError, match="cannot compare with nothing"):
+        unpaired_interval([], [1.0])
+
+
+def test_the_interval_of_a_median_lies_within_what_was_seen() -> None:
+    values = [1.0, 2.0, 3.0, 4.0, 5.0]
+    low, high = median_interval(values)
+    assert 1.0 <= low < 3.0 < high <= 5.0
+    assert median_interval([7.0]) == (7.0, 7.0)
+    with pytest.raises(ValueError, match="no values"):
+        median_interval([])

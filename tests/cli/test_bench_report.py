@@ -106,14 +106,9 @@ def test_a_chat() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (
-            {"generator": {"processes": 1, "cpu": [0.5], "waited": [0.5], "busy": True, "late": {}}},
-            "the generator itself is the limit",
-        ),
-        (
-            {"generator": {"processes": 1, "cpu": [0.2], "waited": [0.0], "busy": False, "late": {"p99": 3000}}},
-            "late by up to 3 ms",
-        ),
+        ({"generator": {**GENERATOR, "busy": True}}, "all the time): --processes 2"),
+        ({"generator": {**GENERATOR, "busy": True, "waited": [0.5]}}, "all the time): it needs more cores"),
+        ({"generator": {**GENERATOR, "late": {"p99": 3000}}}, "late by up to 3 ms"),
         ({"settings": {"rate": 1e6}}, "that is more than it can do"),
         (
             {"generator": {"processes": 999, "cpu": [0.1] * 999, "waited": [0.0], "busy": False, "late": {}}},
@@ -123,7 +118,8 @@ def test_a_chat() -> None:
         ({"answered": 0, "faults": {"wrong": 1}}, "--expect says what is right"),
     ],
 )
-def test_what_to_be_wary_of(changes: dict[str, Any], said: str) -> None:
+def test_what_to_be_wary_of(changes: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
     [warning] = warnings(replace(RESULT, **changes))
     assert said in warning
 

@@ -11,10 +11,15 @@ from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
+from aionet import Endpoint, WebSocketCodec
+from aionet.codecs.websocket import Text
 from aionet.errors import FrameTooLarge, MalformedFrame
+from aionet.events import CloseReason
 from aionet.handler import Codec
 
 KEY = b"\x01\x02\x03\x04"
+MAX_SIZE = 300
+"""Bytes of a message where nothing else is said."""
 
 
 def frame(
@@ -103,3 +108,29 @@ def by_library(data: bytes, side: Side, max_size: int) -> Outcome:
 
 def feed(codec: Codec[bytes], chunks: list[bytes]) -> list[bytes]:
     return [message for chunk in chunks for message in codec.feed(chunk)]
+
+
+def server(max_size: int = MAX_SIZE) -> WebSocketCodec[bytes]:
+    return WebSocketCodec(max_size=max_size).opened()
+
+
+def client(max_size: int = MAX_SIZE) -> WebSocketCodec[bytes]:
+    return WebSocketCodec(max_size=max_size).towards(Endpoint.parse("ws://example.com/")).opened()
+
+
+def by_codec(codec: WebSocketCodec[bytes], chunks: list[bytes], masked: bool) -> Outcome:
+    messages = [(isinstance(message, Text), bytes(message)) for message in feed(codec, chunks)]
+    fault = codec.fault
+    said = codec.data_to_send()
+    if codec.ended or fault is not None:
+        said += codec.farewell(CloseReason.PEER_CLOSED)
+    kind = None if fault is None else type(fault)
+    return Outcome(messages, read_frames(said, masked=masked), kind, codec.ended)
+
+
+def assert_same(got: Outcome, expected: Outcome) -> None:
+    """All but the words of a close frame for text that is no UTF-8, which say a little more here."""
+    got.said, expected.said = (
+        [(op, data[:2] if op == 8 else data) for op, data in said] for said in (got.said, expected.said)
+    )
+    assert got == expected

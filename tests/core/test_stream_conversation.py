@@ -172,6 +172,15 @@ def test_a_close_frame_is_the_end_of_the_stream_and_answered_behind_all_else(sty
         assert peer.closed.reason is CloseReason.PEER_CLOSED
 
 
+@each_style
+def test_all_may_come_in_one_chunk(style: Style) -> None:
+    handler = style(lines(), on_message=lambda conn, *batch: conn.write(batch[0]))
+    with HandlerHarness(handler) as peer:
+        peer.receive(head() + text("one") + close())
+        assert handler.names == ["on_connect", "on_message", "on_eof", "on_close"]
+        assert read_frames(peer.sent.partition(b"\r\n\r\n")[2]) == [(1, b"one"), (8, b"\x03\xe8")]
+
+
 def test_a_handler_may_stay_open_behind_it() -> None:
     with opened(Recorder, on_eof=lambda conn: None) as peer:
         peer.receive(close())
@@ -271,6 +280,25 @@ def test_half_closing_says_goodbye_and_reads_on() -> None:
         peer.receive(close())
         assert handler.names[-2:] == ["on_eof", "on_close"]
         assert len(read_frames(peer.sent)) == 1
+
+
+def test_a_half_closed_connection_is_not_asked_for_life() -> None:
+    with opened(Recorder, Timeouts(keepalive=20, idle=1000), on_eof=lambda conn: None) as peer:
+        peer.loop.run_until_complete(peer.conn.send_eof())
+        peer.advance(200)
+        assert peer.closed is None
+    with opened(Recorder, Timeouts(keepalive=20, idle=1000), on_eof=lambda conn: None) as peer:
+        peer.receive(close())
+        peer.advance(200)
+        assert peer.closed is None
+
+
+def test_a_codec_without_a_farewell_waits_for_none() -> None:
+    with HandlerHarness(Recorder(EchoReplies())) as peer:
+        peer.receive(b"?\nhello\n")
+        peer.call(peer.conn.close)
+        assert peer.closed is not None
+        assert peer.sent == b"!\n"
 
 
 def test_a_batch_that_cannot_be_encoded_still_says_goodbye() -> None:

@@ -2,7 +2,6 @@
 
 A target is one file here, ``fuzz_NAME.py``, with
 
-* ``MODULES``: the modules of aionet whose coverage leads the way;
 * ``SEEDS``: some inputs of the kinds there are;
 * ``check(data: bytes) -> None``: raises if something is wrong, and at nothing else.
 

@@ -9,7 +9,7 @@ import pytest
 
 from .run import TARGETS, fuzz, main
 
-RUNS = 2000
+RUNS = 1000
 
 if importlib.util.find_spec("atheris") is None:
     pytest.skip("atheris is made for Linux", allow_module_level=True)

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from aionet import Connection
+from aionet import Connection, Endpoint
 from aionet.errors import ConnectError
 from aionet.load import Chat
 from aionet.services import chat
 from aionet.services.echo import Echo
 
+from ..core.test_connecting import blackhole
 from ..serving import serving
 from .runs import generate, plan_for
 
@@ -21,9 +22,11 @@ def room(speakers: int = 2) -> Chat:
     return Chat(speakers, 64, "bench")
 
 
-@pytest.mark.parametrize("shares", [1, 3])
-async def test_everybody_hears_everybody_else(shares: int) -> None:
-    async with serving(chat.Chat(rate=math.inf)) as (_, place):
+@pytest.mark.parametrize(
+    ("shares", "endpoint"), [(1, "tcp://127.0.0.1:0"), (3, "tcp://127.0.0.1:0"), (1, "ws://127.0.0.1:0/")]
+)
+async def test_everybody_hears_everybody_else(shares: int, endpoint: str) -> None:
+    async with serving(chat.Chat(rate=math.inf), endpoint) as (_, place):
         plan = plan_for(place, room(), connections=6, duration=0.2, rate=500.0)
         outcome = await generate(plan, shares)
     total = outcome.total()
@@ -94,6 +97,13 @@ async def test_a_server_that_is_no_chat() -> None:
     async with serving(Silent()) as (_, place):
         with pytest.raises(ConnectError, match=r"did not let bench00000\d into the room"):
             await generate(plan_for(place, room(), duration=0.1, rate=10.0, timeout=0.1))
+
+
+async def test_a_server_that_does_not_answer_at_all() -> None:
+    with blackhole() as port:
+        plan = plan_for(Endpoint.parse(f"tcp://127.0.0.1:{port}"), room(), duration=0.1, rate=10.0, timeout=0.1)
+        with pytest.raises(ConnectError):
+            await generate(plan)
 
 
 async def test_a_name_that_is_refused() -> None:

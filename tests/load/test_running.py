@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from aionet import Endpoint, LengthPrefixCodec
+from aionet.core.loop import LoopName
 from aionet.errors import ConnectError, StartupError
 from aionet.load.outcome import Outcome
 from aionet.load.running import run_load
@@ -37,11 +38,11 @@ def served(cwd: Path) -> Iterator[tuple[Endpoint, subprocess.Popen[str]]]:
         process.communicate()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_all_is_answered(echo: Endpoint, processes: int) -> None:
+@pytest.mark.parametrize(("processes", "loop"), [(1, "auto"), (2, "asyncio")])
+def test_all_is_answered(echo: Endpoint, processes: int, loop: LoopName) -> None:
     seen: list[int] = []
     plan = plan_for(echo, exchange(codec=LengthPrefixCodec, pipeline=4), messages=2000, connections=5)
-    outcome = run_load(plan, processes, watch=lambda outcome: seen.append(outcome.total().answered))
+    outcome = run_load(plan, processes, watch=lambda outcome: seen.append(outcome.total().answered), loop=loop)
     total = outcome.total()
     assert (total.answered, total.wrong, total.failures) == (2000, 0, {})
     assert (outcome.processes, outcome.connections) == (processes, 5)
@@ -60,7 +61,6 @@ def test_phases_of_all_processes_are_the_same(echo: Endpoint) -> None:
     assert len(outcome.intervals) == 6
     assert all(interval.reports == 2 for interval in outcome.intervals)
     assert outcome.seconds == pytest.approx(0.3, abs=0.001)
-    assert outcome.phases["lead"].answered > 0
 
 
 def test_nobody_there() -> None:

@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from aionet import Connection, JsonCodec, LengthPrefixCodec, LineCodec, NetstringCodec, RawCodec, StreamHandler
+from aionet import (
+    Connection,
+    Endpoint,
+    JsonCodec,
+    LengthPrefixCodec,
+    LineCodec,
+    NetstringCodec,
+    RawCodec,
+    StreamHandler,
+    WebSocketCodec,
+)
+from aionet.errors import ConnectError
 from aionet.load import Exchange, Script
 from aionet.load.streams import excerpt
 from aionet.services.echo import Echo
@@ -39,6 +50,25 @@ async def test_over_other_streams(scheme: str, tmp_path: Any, tls_files: TLSFile
             place = type(place)("tls", place.host, place.port, options={"ca": str(tls_files.ca)})
         total = (await generate(plan_for(place, exchange(1000, pipeline=8)))).total()
     assert (total.answered, total.wrong, total.failures) == (200, 0, {})
+
+
+@pytest.mark.parametrize("codec", [RawCodec, LineCodec, JsonCodec])
+@pytest.mark.parametrize("pipeline", [1, 16])
+async def test_over_websocket(codec: Any, pipeline: int) -> None:
+    async with serving(Echo(), "ws://127.0.0.1:0/echo", route={"codec": WebSocketCodec(codec())}) as (_, place):
+        total = (await generate(plan_for(place, exchange(100, codec, pipeline=pipeline)))).total()
+    assert (total.answered, total.wrong, total.failures) == (200, 0, {})
+
+
+async def test_a_server_that_is_no_websocket() -> None:
+    class Refusing(StreamHandler[bytes]):
+        def on_message(self, conn: Connection[bytes], message: bytes) -> None:
+            conn.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    async with serving(Refusing()) as (_, place):
+        endpoint = Endpoint.parse(f"ws://{place.host}:{place.port}/")
+        with pytest.raises(ConnectError, match="404"):
+            await generate(plan_for(endpoint))
 
 
 async def test_messages_larger_than_all_buffers() -> None:

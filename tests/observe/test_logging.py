@@ -28,6 +28,7 @@ from aionet.events import (
     ListenerStarted,
     MessagesDropped,
     ServerStateChanged,
+    TransferFinished,
 )
 from aionet.observe.logging import (
     MAX_FAILURES_PER_SECOND,
@@ -96,6 +97,18 @@ def failure(text: str = "boom") -> HandlerFailed:
             "aionet.security",
             logging.WARNING,
             "refused 7, last 127",
+        ),
+        (
+            TransferFinished("files", PEER, "anna", "GET", "a\x1b[2J\nb", 5, 0.25, "OK"),
+            "aionet.audit",
+            logging.INFO,
+            r"127.0.0.1:7000 (anna) GET a\x1b[2J\nb of files: 5 bytes in 0.250 s: OK",
+        ),
+        (
+            TransferFinished("files", None, "", "AUTH", "", 0, 1.0, "UNAUTHORIZED"),
+            "aionet.audit",
+            logging.INFO,
+            "unnamed peer AUTH - of files: 0 bytes in 1.000 s: UNAUTHORIZED",
         ),
         (MessagesDropped(PEER, 5, 500), "aionet.security", logging.WARNING, "5 messages (500 bytes) dropped"),
         (

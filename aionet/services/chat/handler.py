@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from typing import Any, Final, Protocol
-
-import anyio
 
 from ... import CloseReason, Connection, Group, SlowConsumerPolicy, StreamHandler, Timeouts
 from ...errors import ConfigError, FrameTooLarge, ProtocolError
@@ -27,6 +26,11 @@ HELP: Final = (
     "/help shows this",
     "everything else is said to all others",
 )
+
+
+def _loop_time() -> float:
+    # anyio.current_time() does not do in a callback: where sniffio is installed (trio brings it) it asks for a task.
+    return asyncio.get_running_loop().time()
 
 
 class Room(Protocol):
@@ -95,7 +99,7 @@ class Chat(StreamHandler[bytes]):
         rate: float = 5.0,
         burst: int = 30,
         room: Room | None = None,
-        clock: Callable[[], float] = anyio.current_time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         if not rate > 0:
             raise ConfigError(f"rate must be a positive number of messages a second, not {rate!r}")
@@ -104,7 +108,7 @@ class Chat(StreamHandler[bytes]):
         self.room: Room = Group(policy=policy) if room is None else room
         self._rate = rate
         self._burst = burst
-        self._clock = clock
+        self._clock = clock or _loop_time
         self._names: dict[str, Connection[bytes]] = {}
         """Whose each name is, by all of its :func:`name_keys`."""
         self._members: dict[Connection[bytes], str] = {}

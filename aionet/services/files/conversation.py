@@ -38,6 +38,7 @@ _WRONG_TOKEN: Final = 1.0
 _MAX_WRONG_TOKENS: Final = 3
 """After so many the connection is closed."""
 
+_encode: Final = RequestCodec().encode
 _AUDITED: Final = frozenset("AUTH GET PUT COMMIT CANCEL MKDIR DELETE RENAME".split())
 _FOR_ALL: Final = frozenset(("HELLO", "AUTH", "QUIT"))
 
@@ -86,6 +87,7 @@ class Conversation:
 
     Attributes:
         finished: What is to be reported; whoever does so clears it.
+        sent: Bytes of a file that have left, also if the connection broke before all had.
         writes: Whether it is at an upload: then it may wait for the disk longer than others want to wait for it.
     """
 
@@ -96,9 +98,10 @@ class Conversation:
         self._wrong_tokens = 0
         self._route, self._peer = route, peer
         self._writing = Writing(service.store, service.hashes)
-        self._encode = RequestCodec().encode
         self._actions: Generator[_Action, int, None] | None = None
-        self._receiving: tuple[Request, float] | None = None
+        self._receiving: tuple[Request, float] | None = None  # since when
+        self._received = 0
+        self.sent = 0
         self.finished: list[TransferFinished] = []
         self.writes = False
 
@@ -128,7 +131,7 @@ class Conversation:
             return b""
         reply, content = answer
         self._audit(request, started, reply.size)
-        return self._encode(reply) + content
+        return _encode(reply) + content
 
     def go_on(self, sent: int = 0) -> Step:
         """The next step. ``sent``: bytes that have left, if the step before was a :class:`Sending`."""
@@ -137,7 +140,6 @@ class Conversation:
     def receive(self, request: Request) -> bytes:
         """A large body is coming, and will be given to :meth:`take`; unless there is an answer already."""
         started = time.monotonic()
-        self._receiving = request, started
         try:
             options = self._check(request)
             if request.verb != "PUT":
@@ -145,23 +147,34 @@ class Conversation:
             self.writes = True
             self._writing.begin(self._name_of_user, request.name, options)
         except TransferError as exc:
-            return self._encode(self._outcome(request, started, 0, exc))
+            return _encode(self._outcome(request, started, 0, exc))
+        self._receiving, self._received = (request, started), 0
         return b""
 
     def take(self, pieces: Sequence[bytes], last: bool) -> bytes:
         """Some of the body; the answer, if it was the last of it, or one is due before."""
         assert self._receiving is not None
         request, started = self._receiving
+        outcome: Reply | TransferError | None
         try:
             self._writing.write(pieces)
+            self._received += sum(map(len, pieces))
+            outcome = self._writing.received() if last else None
         except TransferError as exc:
-            return self._encode(self._outcome(request, started, 0, exc))
-        return self._encode(self._outcome(request, started, request.size, self._writing.received())) if last else b""
+            outcome = exc
+        if outcome is None:
+            return b""
+        self._receiving = None
+        return _encode(self._outcome(request, started, self._received, outcome))
 
     def close(self) -> None:
         """The connection is gone. Idempotent."""
         if self._actions is not None:
             self._actions.close()
+        if self._receiving is not None:
+            request, started = self._receiving
+            self._receiving = None
+            self._audit(request, started, self._received, Code.INTERRUPTED)
         self._writing.close()
 
     def _advance(self, sent: int | None) -> Step:
@@ -171,7 +184,7 @@ class Conversation:
         try:
             action = self._actions.send(cast(int, sent))  # None is what starts a generator
             while not isinstance(action, (Sending, Pause, Close)):
-                data.append(self._encode(action))
+                data.append(_encode(action))
                 size += len(data[-1])
                 if size >= _STEP:
                     return Step(b"".join(data))
@@ -225,23 +238,27 @@ class Conversation:
             return self._outcome(request, started, 0, exc)
 
     def _answer(self, request: Request, body: bytes) -> Generator[_Action, int, None]:
-        started, size = time.monotonic(), 0
+        started, size, outcome = time.monotonic(), 0, "OK"
         try:
             for action in self._carry_out(request, body, self._check(request)):
                 sent = yield action
-                size += len(action) if isinstance(action, bytes) else 0
                 if isinstance(action, Sending):
                     size += sent
                     if sent < action.count:  # it shrank: the client sees too few bytes, never made-up ones
-                        self._audit(request, started, size, Code.CHANGED)
-                        yield Close()
-                        return
+                        outcome = Code.CHANGED
+                elif isinstance(action, bytes):
+                    size += len(action)
         except TransferError as exc:
             yield self._outcome(request, started, size, exc)
             if self._wrong_tokens >= _MAX_WRONG_TOKENS:
                 yield Close()
+        except GeneratorExit:  # the connection is gone
+            self._audit(request, started, size + self.sent, Code.INTERRUPTED)
+            raise
         else:
-            self._audit(request, started, size)
+            self._audit(request, started, size, outcome)
+            if outcome != "OK":
+                yield Close()
 
     def _carry_out(self, request: Request, body: bytes, options: Options) -> Iterable[_Action]:
         name, store = request.name, self._service.store
@@ -266,7 +283,7 @@ class Conversation:
             case "CANCEL":
                 self._writing.cancel(self._name_of_user, name, options["upload"])
             case "MKDIR":
-                store.make_directory(name)
+                store.make_directory(name, self._name_of_user)
             case "DELETE":
                 store.delete(name, options.get("tag"))
             case "RENAME":

@@ -15,6 +15,7 @@ import anyio
 
 from aionet import CloseReason, Connection, Limits, StreamHandler, Timeouts
 from aionet.errors import ProtocolError
+from aionet.limits import KIB, MIB
 from aionet.routing import regex
 
 from .commands import commands
@@ -33,16 +34,13 @@ __all__ = ["Files"]
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
-_KIB: Final = 1024
-_MIB: Final = 1024 * _KIB
-
-_GATHERED: Final = 1 * _MIB
+_GATHERED: Final = 1 * MIB
 """Bytes of an upload that a thread writes and hashes at once, while as many more come in."""
 
-_COLLECTED: Final = 64 * _KIB
+_COLLECTED: Final = 64 * KIB
 """Bytes of a body that is waited for, instead of being written piece by piece."""
 
-_PASSED_OVER: Final = 1 * _MIB
+_PASSED_OVER: Final = 1 * MIB
 """Bytes of a refused body that are read and thrown away; where more would follow, the connection is closed."""
 
 _WRITING_THREADS: Final = 4
@@ -98,7 +96,7 @@ class Files(StreamHandler[Message]):
             # A connection holds a descriptor for its file, and if it writes up to 32 more for a moment; and in bytes
             # what is said below, and once more in the threads: 100 KiB, or 2 MiB if it writes.
             max_connections=1_000,
-            max_inbound=_GATHERED if checked.writable else 64 * _KIB,
+            max_inbound=_GATHERED if checked.writable else 64 * KIB,
         )
         self._service = Service(
             self.store, commands(writable=checked.writable), None if token is None else Tokens(token), Hashes()
@@ -143,7 +141,7 @@ class Files(StreamHandler[Message]):
         while True:
             if step.data:
                 await conn.send(step.data)
-            sent = await _act(conn, step)
+            sent = await _act(conn, conversation, step)
             _report(conn, conversation)
             if step.done or conn.closing:
                 return
@@ -191,14 +189,17 @@ def _use(lease: Lease[Conversation], function: Callable[[*Ts], R], *args: *Ts) -
         return function(*args)
 
 
-async def _act(conn: Connection[Message], step: Step) -> int:
+async def _act(conn: Connection[Message], conversation: Conversation, step: Step) -> int:
     """Do what only the event loop can; bytes of a file that were sent."""
     action = step.action
     if isinstance(action, Sending):
+        before = conn.stats.bytes_sent
         try:
             return await conn.send_file(action.file, action.offset, action.count)
         except OSError as exc:
             raise from_os_error(exc, action.name) from exc
+        finally:
+            conversation.sent = conn.stats.bytes_sent - before
     if isinstance(action, Pause):
         await anyio.sleep(action.seconds)
     elif isinstance(action, Close):

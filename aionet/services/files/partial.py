@@ -21,7 +21,7 @@ from typing import Final
 
 from .errors import Busy, Code, Mismatch, TransferError, from_os_error, make_error, shown
 from .paths import PARTIAL_DIRECTORY, Directory
-from .rules import Rules
+from .rules import ANYBODY, Rules
 from .syscalls import start_writing
 from .usage import Usage, owner_of, set_owner
 
@@ -308,7 +308,7 @@ class Partials:
             self.usage.release(user, 0, files=1)
             return os.open(key, _OPEN, dir_fd=self._fd)
         if self.rules.has_user_quota:
-            set_owner(descriptor, user)
+            set_owner(self._fd, key, user)
         return descriptor
 
     def _take(self, descriptor: int, key: str, name: str) -> bool:
@@ -349,7 +349,8 @@ class Partials:
         descriptor = os.open(key, _OPEN, dir_fd=self._fd)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            owner = owner_of(self._fd, key) if self.rules.has_user_quota else ANYBODY
             os.unlink(key, dir_fd=self._fd)
-            self.usage.release(owner_of(descriptor), os.fstat(descriptor).st_size, files=1)
+            self.usage.release(owner, os.fstat(descriptor).st_size, files=1)
         finally:
             os.close(descriptor)

@@ -169,7 +169,7 @@ def _checked(descriptor: int, name: str, found: os.stat_result, reply: Reply, co
     if (now.st_mtime_ns, now.st_ctime_ns, now.st_size) != (found.st_mtime_ns, found.st_ctime_ns, found.st_size):
         raise Changed(f"{shown(name)} was changed while it was read")
     digest = {"digest": hashlib.sha256(content).hexdigest()} if reply.size == found.st_size else {}
-    return Reply(reply.size, {**reply.facts, "checked": "1", **digest})
+    return Reply(reply.size, {**reply.facts, **digest, "checked": "1"})
 
 
 def get_manifest(hashes: Hashes, descriptor: int, name: str, options: Options, facts: dict[str, str]) -> Answers:

@@ -23,7 +23,7 @@ from .partial import Partials, Upload
 from .paths import Directory, check_name
 from .rules import ANYBODY, Rules
 from .syscalls import rename_new, start_writing
-from .usage import Usage, owner_of
+from .usage import Usage, owner_of, set_owner
 
 __all__ = ["Claim", "Store"]
 
@@ -195,15 +195,22 @@ class Store:
         if there is not None:
             self._usage.release(owner, there.st_size, files=1)
 
-    def make_directory(self, name: str) -> None:
-        """Make a directory.
+    def make_directory(self, name: str, user: str = ANYBODY) -> None:
+        """Make a directory; it belongs to ``user``.
 
         Raises:
-            TransferError: FORBIDDEN, REFUSED_NAME, EXISTS, NOT_FOUND, or what the system said.
+            TransferError: FORBIDDEN, REFUSED_NAME, EXISTS, NOT_FOUND, QUOTA, or what the system said.
         """
         self.rules.check_writable()
         with self._parent(name) as (parent, last):
-            os.mkdir(last, dir_fd=parent)
+            self._usage.reserve(user, 0, files=1)
+            try:
+                os.mkdir(last, dir_fd=parent)
+            except OSError:
+                self._usage.release(user, 0, files=1)
+                raise
+            if self.rules.has_user_quota:
+                set_owner(parent, last, user)
             os.fsync(parent)
 
     def delete(self, name: str, tag: str | None = None) -> None:
@@ -221,14 +228,14 @@ class Store:
             found = os.stat(last, dir_fd=parent, follow_symlinks=False)
             if tag is not None and tag_of(found) != tag:
                 raise Conflict(f"{shown(name)} is not the version {tag}")
-            if stat.S_ISDIR(found.st_mode):
+            is_directory, owner = stat.S_ISDIR(found.st_mode), self._owner(parent, last)
+            if is_directory:
                 os.rmdir(last, dir_fd=parent)
             elif stat.S_ISREG(found.st_mode):
-                owner = self._owner(parent, last)
                 os.unlink(last, dir_fd=parent)
-                self._usage.release(owner, found.st_size, files=1)
             else:
                 raise NotAFile(f"{shown(name)} is neither a file nor a directory")
+            self._usage.release(owner, 0 if is_directory else found.st_size, files=1)
             os.fsync(parent)
 
     def rename(self, name: str, new_name: str, *, replace: bool = False) -> None:
@@ -249,8 +256,8 @@ class Store:
             owner = self._owner(new_parent, new) if there is not None else ANYBODY
             move = os.rename if replace else rename_new
             move(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)
-            if there is not None and stat.S_ISREG(there.st_mode):
-                self._usage.release(owner, there.st_size, files=1)
+            if there is not None:
+                self._usage.release(owner, there.st_size if stat.S_ISREG(there.st_mode) else 0, files=1)
             os.fsync(new_parent)
             os.fsync(old_parent)
 
@@ -265,7 +272,7 @@ class Store:
             os.close(parent)
 
     def _owner(self, parent: int, last: str) -> str:
-        return owner_of(f"/proc/self/fd/{parent}/{last}") if self.rules.has_user_quota else ANYBODY
+        return owner_of(parent, last) if self.rules.has_user_quota else ANYBODY
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How much is in a directory, and whose it is: what quotas are measured by.
+"""How much is in a directory, and whose it is: what quotas are measured by. A directory counts as an empty file.
 
 The truth is on the disk: it is counted once, kept up with what this server does, and counted again before anything is
 refused. Whose a file is stands in an extended attribute of it.
@@ -18,7 +18,7 @@ from typing import Final
 from aionet.errors import ConfigError
 
 from .errors import Code, make_error
-from .paths import Directory
+from .paths import PARTIAL_DIRECTORY, Directory
 from .rules import ANYBODY, Rules
 
 __all__ = ["Usage", "owner_of", "set_owner"]
@@ -102,8 +102,8 @@ class Usage:
         self._all, self._by_user = _Count(), defaultdict(_Count)
         root = self._directory.open_root()
         try:
-            for _, _, names, at in os.fwalk(".", dir_fd=root, follow_symlinks=False):
-                for name in names:
+            for _, directories, names, at in os.fwalk(".", dir_fd=root, follow_symlinks=False):
+                for name in (*directories, *names):
                     self._count_one(at, name)
         finally:
             os.close(root)
@@ -115,35 +115,36 @@ class Usage:
             found = os.stat(name, dir_fd=directory, follow_symlinks=False)
         except OSError:
             return  # gone meanwhile
-        if stat.S_ISREG(found.st_mode):
-            user = ANYBODY
-            if self._rules.has_user_quota:
-                user = owner_of(f"/proc/self/fd/{directory}/{name}")
-            self._add(user, found.st_size, 1)
+        is_directory = stat.S_ISDIR(found.st_mode)
+        if stat.S_ISREG(found.st_mode) or (is_directory and name != PARTIAL_DIRECTORY):
+            user = owner_of(directory, name) if self._rules.has_user_quota else ANYBODY
+            self._add(user, 0 if is_directory else found.st_size, 1)
 
     def _require_attributes(self) -> None:
         root = self._directory.open_root()
         try:
-            os.getxattr(root, _ATTRIBUTE)
+            if hasattr(os, "getxattr"):  # Linux
+                os.getxattr(root, _ATTRIBUTE)
+                return
         except OSError as exc:
-            if exc.errno not in (errno.ENODATA, errno.EACCES):
-                raise ConfigError(
-                    "quotas by user need a file system with extended attributes", hint="without it: quotas in all"
-                ) from None
+            if exc.errno in (errno.ENODATA, errno.EACCES):
+                return
         finally:
             os.close(root)
+        raise ConfigError("quotas by user need a file system with extended attributes", hint="without: quotas in all")
 
 
-def owner_of(file: int | str) -> str:
+def owner_of(directory: int, name: str) -> str:
     """The user who sent this file; :data:`ANYBODY` if nobody knows. A symbolic link is not followed."""
     try:
-        return os.getxattr(file, _ATTRIBUTE, follow_symlinks=isinstance(file, int)).decode(errors="replace")
+        owner = os.getxattr(f"/proc/self/fd/{directory}/{name}", _ATTRIBUTE, follow_symlinks=False)
     except OSError as exc:
         if exc.errno in _ABSENT:
             return ANYBODY
         raise
+    return owner.decode(errors="replace")
 
 
-def set_owner(file: int, user: str) -> None:
-    """Note down whose this file is."""
-    os.setxattr(file, _ATTRIBUTE, user.encode())
+def set_owner(directory: int, name: str, user: str) -> None:
+    """Note down whose this file, or directory, is."""
+    os.setxattr(f"/proc/self/fd/{directory}/{name}", _ATTRIBUTE, user.encode(), follow_symlinks=False)

@@ -15,7 +15,7 @@ from aionet.services.chat.handler import LISTED_NAMES
 from aionet.services.chat.text import visible
 from aionet.services.chat.wire import MAX_LINE, PROMPT, REFUSAL_LIMIT
 from aionet.styles import StreamStyle, stream_style
-from aionet.testing import verify_matcher
+from aionet.testing import HandlerHarness, verify_matcher
 
 from .fakes import FakeRoom, World
 
@@ -32,6 +32,23 @@ def test_clients_are_known_by_their_silence_or_a_command() -> None:
     assert Chat.match is not None
     verify_matcher(Chat.match, [b"/who\n"], [b"", b"alice\n"])
     assert Chat.match.verdict(b"", ConnectionFacts(peer=None, silent=True)) is Verdict.MATCH
+
+
+class NoTask:
+    """sniffio, as it answers in a callback, where no task runs."""
+
+    AsyncLibraryNotFoundError = RuntimeError
+
+    @staticmethod
+    def current_async_library() -> str:
+        raise RuntimeError
+
+
+def test_its_clock_needs_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """trio brings sniffio along, which anyio then asks; and callbacks of connections run outside all tasks."""
+    monkeypatch.setattr("anyio._core._eventloop.sniffio", NoTask)
+    with HandlerHarness(Chat()) as peer:
+        assert peer.sent == PROMPT
 
 
 @pytest.mark.parametrize("options", [{"rate": 0}, {"rate": math.nan}, {"burst": 0}])

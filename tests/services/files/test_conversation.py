@@ -19,6 +19,8 @@ from aionet.services.files.rules import Rules, Tokens
 from aionet.services.files.store import Store
 from aionet.services.files.wire import Batch, Request
 
+from .serving import descriptors_of_files
+
 TOKEN = "0123456789abcdef"
 Talk = Callable[..., Conversation]
 
@@ -74,8 +76,8 @@ def test_a_file_that_shrank_while_it_was_sent_ends_it(talk: Talk, tmp_path: Path
     conversation.begin(Batch(b"GET x\nLIST\n"))
     step = conversation.go_on(SMALL)
     assert (step.data, step.action) == (b"", Close())
-    assert conversation.finished[0].outcome == "CHANGED"
     conversation.close()
+    assert [event.outcome for event in conversation.finished] == ["CHANGED"]
 
 
 def test_quit_ends_it_whatever_follows(talk: Talk) -> None:
@@ -125,10 +127,14 @@ def test_a_body_that_comes_in_pieces(talk: Talk, tmp_path: Path) -> None:
 
 def test_closed_in_the_middle_it_leaves_nothing_open(talk: Talk, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"x" * (SMALL + 1))
-    before = len(os.listdir("/proc/self/fd"))
     conversation = talk(writable=True)
     conversation.receive(Request("PUT", "y", {"upload": "u"}, 10**6))
     conversation.begin(Batch(b"GET x\n"))
+    assert len(descriptors_of_files(tmp_path)) == 2
     conversation.close()
     conversation.close()
-    assert len(os.listdir("/proc/self/fd")) == before + 2  # the directory, and that of partial files
+    assert descriptors_of_files(tmp_path) == []
+    assert [(event.verb, event.outcome) for event in conversation.finished] == [
+        ("GET", "INTERRUPTED"),
+        ("PUT", "INTERRUPTED"),
+    ]

@@ -316,6 +316,8 @@ async def test_quotas(tmp_path: Path, rule: dict[str, Any]) -> None:
         assert (await send(client, "two", b"1234")).startswith(b"OK ")
         assert (await put(client, "three", b"12")).startswith(b"ERR QUOTA ")
         assert (await client.ask(b"CANCEL;upload=u three"))[0] == b"OK 0\n"
+        if "quota_files" in rule:
+            assert (await client.ask(b"MKDIR directory"))[0] == b"ERR QUOTA the files here would be 3; 2 are allowed\n"
         assert (await client.ask(b"DELETE two"))[0] == b"OK 0\n"
         assert (await send(client, "three", b"12")).startswith(b"OK ")
     assert set(os.listdir(tmp_path)) == {"one", "three", ".aionet-partial"}
@@ -367,6 +369,28 @@ async def test_what_is_reported(tmp_path: Path) -> None:
         ("COMMIT", "big", MIB, "OK"),
         ("GET", "big", MIB, "OK"),
     ]
+
+
+async def test_what_is_cut_is_reported_too(tmp_path: Path) -> None:
+    with (tmp_path / "big").open("wb") as file:
+        file.truncate(64 * MIB)
+    finished: asyncio.Queue[TransferFinished] = asyncio.Queue()
+    async with serve(Files(tmp_path, writable=True)) as served:
+        served.server.events.subscribe(finished.put_nowait, TransferFinished)
+        async with raw_client(served) as client:
+            client.write(b"GET big\n")
+            await client.reader.readexactly(5 * MIB)
+            client.writer.transport.abort()
+        event = await asyncio.wait_for(finished.get(), 10)
+        assert (event.verb, event.outcome) == ("GET", "INTERRUPTED")
+        assert 5 * MIB <= event.bytes < 64 * MIB
+        async with raw_client(served) as client:
+            client.write(b"PUT;size=%d;upload=u new\n" % (2 * MIB) + b"x" * MIB)
+            await client.writer.drain()
+            client.writer.write_eof()
+            await client.rest()
+        event = await asyncio.wait_for(finished.get(), 10)
+        assert (event.verb, event.bytes, event.outcome) == ("PUT", MIB, "INTERRUPTED")
 
 
 @pytest.mark.parametrize("code", ["ENOSPC", "EIO", "EDQUOT", "EACCES"])

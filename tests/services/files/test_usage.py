@@ -19,11 +19,12 @@ def make(root: Path, **rules: Any) -> Usage:
 
 
 def file_of(path: Path, user: str, size: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-    os.write(descriptor, b"x" * size)
-    set_owner(descriptor, user)
-    assert owner_of(descriptor) == user
-    os.close(descriptor)
+    path.write_bytes(b"x" * size)
+    directory = os.open(path.parent, os.O_RDONLY)
+    set_owner(directory, path.name, user)
+    assert owner_of(directory, path.name) == user
+    assert owner_of(directory, "nothing") == ""
+    os.close(directory)
 
 
 def test_nothing_is_counted_without_a_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +56,6 @@ def test_each_user_for_himself(tmp_path: Path) -> None:
     counted.reserve("otto", 50, 1)
     with pytest.raises(TransferError, match="your files would be 3; 2 are allowed"):
         counted.reserve("otto", 0, 1)
-    assert owner_of(str(tmp_path / "nothing")) == ""
 
 
 def test_before_it_refuses_it_asks_the_disk_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,4 +77,16 @@ def test_a_file_system_without_attributes_is_found_at_the_start(
     monkeypatch.setattr("aionet.services.files.usage.os.getxattr", fail)
     with pytest.raises(ConfigError, match="extended attributes"):
         make(tmp_path, user_quota_files=1)
+    monkeypatch.delattr("aionet.services.files.usage.os.getxattr")  # macOS
+    with pytest.raises(ConfigError, match="extended attributes"):
+        make(tmp_path, user_quota_files=1)
     make(tmp_path, quota_files=1)
+
+
+def test_directories_count_as_files(tmp_path: Path) -> None:
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / ".aionet-partial").mkdir()
+    counted = make(tmp_path, quota_files=3)
+    counted.reserve("", 0, 1)
+    with pytest.raises(TransferError, match="would be 4; 3 are allowed"):
+        counted.reserve("", 0, 1)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from ..errors import Changed, from_os_error, shown
+from ..errors import Changed, Code, from_os_error, shown
 
 __all__ = ["READ", "HashedFile"]
 
@@ -37,7 +37,10 @@ class HashedFile:
         try:
             yield
         except OSError as exc:
-            raise from_os_error(exc, self.label) from exc
+            error = from_os_error(exc, self.label)
+            if error.code == Code.NO_SPACE:
+                error.hint = "make room, and try again: what came is kept"
+            raise error from exc
 
     def read(self, offset: int, size: int) -> bytes:
         """What is there; fewer bytes only at the end of the file.

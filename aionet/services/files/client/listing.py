@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from anyio import to_thread
+
 from ..entries import Entry, parse_entries
 from ..errors import Code, NotFound, TransferError, make_error, shown
 from ..wire import Request
@@ -74,7 +76,7 @@ async def list_one(channel: Channel) -> Listing:
     left_out = "0"
     async for reply, body in channel.parts():
         try:
-            entries += parse_entries(body)  # at most some ten milliseconds: a part has about 1000 entries
+            entries += await to_thread.run_sync(parse_entries, body)  # ten milliseconds for 1000 of them
         except ValueError as exc:
             raise make_error(Code.BAD_REPLY, f"the server's listing makes no sense: {exc}") from exc
         if len(entries) > MAX_ENTRIES:

@@ -12,11 +12,11 @@ from aionet.errors import ConfigError
 
 __all__ = ["SLOWEST", "Pace"]
 
-SLOWEST: Final = 1024
-"""Bytes a second. Below it a single chunk of the socket would take longer than any peer waits."""
+SLOWEST: Final = 8192
+"""Bytes a second. Below it a chunk of the socket (256 KiB) would take longer than servers wait for a slow reader."""
 
-_BURST: Final = 0.1
-"""Seconds' worth of bytes that may pass at once after a pause."""
+_BURST: Final = 0.5
+"""Seconds' worth of bytes that may pass at once after a pause: a machine that is busy shall not fall behind."""
 
 
 class Pace:

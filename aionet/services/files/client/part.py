@@ -34,6 +34,8 @@ _WRITE_BEHIND: Final = 32 * 1024 * 1024
 _BLOCK: Final = 4096
 """Bytes in which file systems have holes; of those with larger blocks some holes are filled, and nothing else."""
 
+_SEEK_DATA: Final[int | None] = getattr(os, "SEEK_DATA", None)
+
 _LONGEST: Final = 255
 """Bytes of a name (NAME_MAX)."""
 
@@ -177,8 +179,10 @@ class PartFile(HashedFile):
 
     def next_data(self, offset: int) -> int:
         """Where the first bytes from ``offset`` on are that are no hole; the size of the file if there are none."""
+        if _SEEK_DATA is None:
+            return offset
         try:
-            return os.lseek(self._fd, offset, os.SEEK_DATA)
+            return os.lseek(self._fd, offset, _SEEK_DATA)
         except OSError as exc:
             return self._size if exc.errno == errno.ENXIO else offset  # EINVAL: all of it counts as data
 

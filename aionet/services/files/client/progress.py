@@ -57,7 +57,10 @@ class Progress:
         self._tell()
 
     def begin(self, name: str, size: int) -> FileProgress:
-        """A file is under way."""
+        """A file is under way; one that nobody expected is counted from now on."""
+        if self.files_done + len(self.under_way) >= self.files:
+            self.files += 1
+            self.size += size
         file = FileProgress(name, size)
         self.under_way.append(file)
         self._tell()
@@ -72,15 +75,21 @@ class Progress:
             self.skipped += count
         self._tell()
 
+    def restart(self, file: FileProgress) -> None:
+        """What was counted of it is no more; it is still under way."""
+        self.done -= file.done
+        self.skipped -= file.skipped
+        file.done = file.skipped = 0
+        self._tell()
+
     def leave(self, file: FileProgress, *, whole: bool) -> None:
         """It is there; or it is not, and what was counted of it is no more."""
         self.under_way.remove(file)
         if whole:
             self.files_done += 1
+            self._tell()
         else:
-            self.done -= file.done
-            self.skipped -= file.skipped
-        self._tell()
+            self.restart(file)
 
     def finish(self, files: int, size: int, *, skipped: bool = False) -> None:
         """Files are there that were never under way for themselves: small ones, or unchanged ones."""

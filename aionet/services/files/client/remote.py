@@ -16,7 +16,7 @@ import anyio
 from aionet import CloseReason, Connection, Endpoint, Limits, Timeouts, connect
 from aionet.errors import ConfigError, ConnectError, IncompleteFrame, ProtocolError
 
-from ..entries import CONTROL, parse_time
+from ..entries import parse_time
 from ..errors import Code, Interrupted, TransferError, make_error
 from ..wire import MAX_HEADER, VERSION, ErrorReply, Message, Reply, ReplyCodec, Request
 from .pace import Pace
@@ -235,8 +235,8 @@ class Remote:
         ssl_context: Any = None,
     ) -> None:
         self.endpoint = Endpoint.parse(endpoint)
-        if token is not None and (not token or CONTROL.search(token) or len(token.encode()) > MAX_HEADER // 2):
-            raise ConfigError("the token is empty, too long, or holds a control character: no request can carry it")
+        if token is not None and not _is_sayable(token):
+            raise ConfigError("the token is empty or too long, or holds what is not printable ASCII: it cannot be said")
         self.timeout = timeout
         self.retries = retries
         self.rate = rate
@@ -328,7 +328,25 @@ class Remote:
             await channel.reply()
         elif reply.facts.get("auth", "none") != "none":
             raise make_error(
-                Code.UNAUTHORIZED, f"{self.endpoint.location} wants a token", hint="--token, or AIONET_TOKEN"
+                Code.UNAUTHORIZED,
+                f"{self.endpoint.location} wants a token",
+                hint="Remote(token=...); of a command --token, or AIONET_TOKEN",
+            )
+
+    async def require_writable(self, *, patience: float = 0.0) -> None:
+        """Ask whether files may be sent at all.
+
+        Raises:
+            TransferError: FORBIDDEN; or as :meth:`call`.
+        """
+        if not self._reached:
+            await self.ask(Request("HELLO"), patience=patience)
+        if not self.writable:
+            raise make_error(
+                Code.FORBIDDEN,
+                f"{self.endpoint.location} takes no files",
+                hint="it has to be served writable",
+                remote=True,
             )
 
     def backoff(self) -> Backoff:
@@ -402,3 +420,7 @@ def _plain(message: ErrorReply) -> str:
     """The server's words are shown on terminals: escaped where they are not plain text."""
     words = message.reason or message.code
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in words[:500])
+
+
+def _is_sayable(token: str) -> bool:
+    return bool(token) and token.isascii() and token.isprintable() and len(token) <= MAX_HEADER // 2

@@ -254,6 +254,7 @@ async def upload_tree(
         if verify:
             await verify_items(remote, tree.items, disk, tracked, results)
             return results.result()
+        await remote.require_writable()
         refused = await _make_remote_directories(remote, tree.directories, results)
         items = [item for item in tree.items if not any(item.name.startswith(f"{above}/") for above in refused)]
         wanted = items if again else await _not_on_server(remote, items)

@@ -61,6 +61,7 @@ async def send_file(
     progress = progress or Progress()
     async with leased(disk, _close) as lease:
         original = await disk.run(_open, path, lease)
+        await remote.require_writable(patience=remote.patience(original.size))
         for attempt in range(_ROUNDS):
             file = progress.begin(name, original.size)
             whole = False

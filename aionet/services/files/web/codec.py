@@ -205,7 +205,7 @@ class HttpCodec(Codec[Message]):
         if known is None:
             self._fields[key] = text
         elif key == "host":
-            self._refuse(_Malformed("two Host fields", 400))
+            self._refuse(MalformedFrame("two Host fields"))
         else:
             self._fields[key] = f"{known}, {text}"
 

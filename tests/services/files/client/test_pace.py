@@ -28,7 +28,7 @@ def test_never_faster_than_the_rate_but_for_a_burst(steps: list[tuple[int, float
         assert delay >= 0
         clock.now += delay + busy
         passed += count
-        assert passed <= (clock.now - started + 0.1) * 100_000 + 1
+        assert passed <= (clock.now - started + 0.5) * 100_000 + 1
 
 
 def test_the_rate_is_reached() -> None:
@@ -36,7 +36,7 @@ def test_the_rate_is_reached() -> None:
     pace = Pace(1_000_000, clock=clock)
     for _ in range(100):
         clock.now += pace.delay(100_000)
-    assert clock.now == pytest.approx(110.0, abs=0.2)
+    assert clock.now == pytest.approx(110.0, abs=0.6)
 
 
 @pytest.mark.parametrize("rate", [0, -1, SLOWEST - 1, math.nan])

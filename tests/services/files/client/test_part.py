@@ -171,6 +171,7 @@ def test_a_full_disk(open_part: OpenPart, monkeypatch: pytest.MonkeyPatch, tmp_p
         with pytest.raises(TransferError, match="no space left") as caught:
             part.write(4, [b"x"])
     assert caught.value.code == "NO_SPACE"
+    assert "what came is kept" in str(caught.value.hint)
     part.close()
     assert (tmp_path / part_name("file")).read_bytes() == b"kept"
 

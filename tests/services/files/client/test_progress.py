@@ -26,5 +26,5 @@ def test_the_sums_are_those_of_the_files() -> None:
 
 def test_nobody_has_to_look() -> None:
     progress = Progress()
-    progress.leave(progress.begin("a", 0), whole=True)
-    assert progress.files_done == 1
+    progress.leave(progress.begin("a", 5), whole=True)
+    assert (progress.files_done, progress.files, progress.size) == (1, 1, 5)

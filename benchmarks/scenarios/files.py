@@ -1,0 +1,158 @@
+"""Files to clients, and from them: what a request costs for small ones, what a gigabyte costs for a large one."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from benchmarks.bench import CPU, Bench, Peer
+from benchmarks.loads import Load, LoadResult, Window, run_load
+from benchmarks.measuring import Case, Sample, Subject
+from benchmarks.problems import MeasureError
+from benchmarks.processes import serving
+from benchmarks.programs import c, python, system
+from benchmarks.results import Goal, Metric, Role
+
+__all__ = ["TLS_PEERS", "cases", "large"]
+
+CONFIGURED = ("nginx", "-p", "{scratch}", "-c", "{config}")
+NGINX = system(*CONFIGURED, package="nginx-light", config="nginx.conf", tls="")
+NGINX_TLS = system(
+    *CONFIGURED,
+    package="nginx-light",
+    config="nginx.conf",
+    tls=" ssl; ssl_certificate {cert}; ssl_certificate_key {key}",
+)
+SERVED = ("--directory", "{files}")
+PEERS = [
+    Peer("nginx", "nginx", NGINX),
+    Peer("aionet", "aionet files", python("aionet_files", *SERVED), Role.OURS),
+    Peer("c", "C, sendfile", c("c_files", *SERVED), Role.LIMIT),
+    Peer("http.server", "python -m http.server", python("http_server", *SERVED)),
+]
+SECRETS = ("--cert", "{cert}", "--key", "{key}")
+TLS_PEERS = [
+    Peer("nginx", "nginx", NGINX_TLS),
+    Peer("aionet", "aionet files", python("aionet_files", *SERVED, *SECRETS), Role.OURS),
+]
+HTTP = ("nginx", "http.server")
+A_FILE = replace(CPU, unit="us of server CPU a file")
+A_GIGABYTE = Metric("cpu a GB", "s of server CPU a GB")
+WALL = Metric("GB/s", "GB a second", more=True)
+
+
+def cases(bench: Bench) -> list[Case]:
+    goals = [Goal("file 1 GiB, CPU-s a GB, to nginx", "aionet", 0.9, against="nginx")]
+    return [
+        _small(bench, 4096),
+        _small(bench, 65536),
+        large(bench, "files-large", PEERS, goals=goals),
+        _upload(bench),
+    ]
+
+
+def _load(bench: Bench, size: int, connections: int, *, tls: bool = False) -> Callable[[Peer], Load]:
+    def make(peer: Peer) -> Load:
+        protocol = "http" if peer.key in HTTP else "aionet"
+        name = bench.workspace.file(size)
+        options = {"name": name, "size": size, "protocol": protocol, "connections": connections, "tls": tls}
+        return Load("files", options)
+
+    return make
+
+
+def _small(bench: Bench, size: int) -> Case:
+    return bench.case(
+        f"files-{size}",
+        f"a file of {size // 1024} KiB again and again, 16 connections",
+        PEERS,
+        _load(bench, size, 16),
+        metric=A_FILE,
+        baseline="nginx",
+        notes=["nginx and http.server: HTTP/1.1, kept alive; the others: our protocol."],
+    )
+
+
+def large(bench: Bench, key: str, peers: Sequence[Peer], *, goals: Sequence[Goal] = (), tls: bool = False) -> Case:
+    """A file that is larger than all buffers, over one connection. What came is counted, whole files or not."""
+    size = bench.settings.file
+    return bench.case(
+        key,
+        f"a file of {size >> 20:,} MiB" + " over TLS" * tls + ", one connection",
+        peers,
+        _load(bench, size, 1, tls=tls),
+        sample=_bulk,
+        metric=A_GIGABYTE,
+        baseline="nginx",
+        goals=goals,
+        trace=False,
+    )
+
+
+def _bulk(result: LoadResult) -> Sample:
+    if not result.bytes or result.server_cpu <= 0:
+        raise MeasureError(f"nothing came in {result.seconds:g} s; measure for longer")
+    gigabytes = result.bytes / 1e9
+    return {
+        "cpu a GB": result.server_cpu / gigabytes,
+        "GB/s": gigabytes / result.seconds,
+        "server core": result.server_cpu / result.seconds,
+        "load core": result.load_cpu / result.seconds,
+        "others": result.disturbed / result.seconds,
+    }
+
+
+def _upload(bench: Bench) -> Case:
+    """Received, hashed, on the disk: beside ``dd conv=fsync``, which hashes nothing."""
+    size = bench.settings.file
+
+    def upload() -> Load:
+        digest = _digest(bench.workspace.files / bench.workspace.file(size))
+        return Load("files", {"name": "upload.bin", "size": size, "upload": digest})
+
+    def ours() -> Sample:
+        program = python("aionet_files", *SERVED, "--writable", "yes")
+        whole = Window(0.0, 0.01, stall=60.0)  # one upload, however long it takes
+        with serving(program, [bench.cores.server], bench.workspace) as server:
+            begin = time.perf_counter()
+            run_load(server, upload(), whole, bench.cores.load)
+            return {"GB/s": size / 1e9 / (time.perf_counter() - begin), "rss": float(server.rss())}
+
+    def dd() -> Sample:
+        source = bench.workspace.files / bench.workspace.file(size)
+        target = bench.workspace.files / "copy.bin"
+        begin = time.perf_counter()
+        command = ("dd", f"if={source}", f"of={target}", "bs=1M", "conv=fsync", "status=none")
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise MeasureError(f"dd: {error}") from None
+        finally:
+            target.unlink(missing_ok=True)
+        return {"GB/s": size / 1e9 / (time.perf_counter() - begin)}
+
+    return Case(
+        key="files-upload",
+        scenario="files",
+        title=f"an upload of {size >> 20:,} MiB, hashed and synced to the disk",
+        metric=WALL,
+        subjects=[
+            Subject("dd", "dd conv=fsync", dd, Role.LIMIT),
+            Subject("aionet", "aionet files", ours, Role.OURS),
+        ],
+        baseline="dd",
+        rounds=bench.settings.rounds,
+        seconds=3.0,
+        notes=["dd: the same file, by dd conv=fsync, which hashes nothing."],
+    )
+
+
+@cache
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,65 @@
+"""The promise of one loop: latency of echo while a large file and a broadcast to 1,000 members run beside it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from benchmarks.bench import P99, Bench
+from benchmarks.loads import Load, LoadResult, Window, run_load, running_load
+from benchmarks.measuring import Case, Sample, Subject
+from benchmarks.processes import serving
+from benchmarks.programs import python
+from benchmarks.results import Goal, Role
+
+__all__ = ["cases"]
+
+PROGRAM = python("aionet_mixed", "--directory", "{files}")
+ECHO = {"connections": 16, "size": 1024, "pipeline": 64, "rate": 2000, "realtime": True}
+MEMBERS = 1000
+BROADCASTS = 10
+"""Messages a second to all members: 10,000 deliveries."""
+
+
+def cases(bench: Bench) -> list[Case]:
+    return [
+        Case(
+            key="mixed",
+            scenario="mixed",
+            title=f"echo of 1 KiB, 2,000 a second in open loop, beside a file of {bench.settings.file >> 20:,} MiB "
+            f"and {BROADCASTS} broadcasts a second to {MEMBERS:,} members",
+            metric=P99,
+            subjects=[
+                Subject("alone", "echo alone", lambda: _echo(bench, []), Role.OURS),
+                Subject("file", "beside the file", lambda: _echo(bench, [_file(bench)]), Role.OURS),
+                Subject("broadcast", "beside the broadcast", lambda: _echo(bench, [BROADCAST]), Role.OURS),
+                Subject("aionet", "beside both", lambda: _echo(bench, [_file(bench), BROADCAST]), Role.OURS),
+            ],
+            baseline="alone",
+            rounds=bench.settings.rounds,
+            seconds=bench.seconds + 1.2,
+            goals=[Goal("mixed: echo p99 while file and broadcast run, to alone", "aionet", 3.0, against="alone")],
+            notes=[
+                "the three loads share a core; that of echo goes before the others there (SCHED_FIFO, where allowed)."
+            ],
+        )
+    ]
+
+
+BROADCAST = Load("fanout", {"members": MEMBERS, "rate": BROADCASTS, "pipeline": 64}, port=2)
+
+
+def _file(bench: Bench) -> Load:
+    size = bench.settings.file
+    return Load("files", {"name": bench.workspace.file(size), "size": size}, port=1)
+
+
+def _echo(bench: Bench, beside: list[Load]) -> Sample:
+    """Echo in its window, with the others under way before and behind it."""
+    around = Window(0.0, 600.0)
+    with serving(PROGRAM, [bench.cores.server], bench.workspace) as server, ExitStack() as stack:
+        for load in beside:
+            stack.enter_context(running_load(server, load, around, bench.cores.load))
+        settling = 0.7 if beside else bench.settings.warmup
+        window = Window(settling, max(bench.settings.duration, 0.5))
+        result: LoadResult = run_load(server, Load("streams", ECHO), window, bench.cores.load)
+        return {**result.sample(), "rss": float(server.rss())}
