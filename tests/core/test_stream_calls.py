@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import pytest
 
-from aionet import Codec, Connection, LengthPrefixCodec, LineCodec, StreamHandler
+from aionet import Codec, Connection, LengthPrefixCodec, LineCodec, StreamHandler, WebSocketCodec
 from aionet.testing import HandlerHarness
 
+from ..codecs.frames import frame, read_frames
 from .stream_tools import as_on_uvloop
 
 MESSAGE_CALLS: Final = 3
@@ -25,6 +26,10 @@ BUFFERED_CALLS: Final = 2
 BATCH_MESSAGE_CALLS: Final = 2
 """A message in batch style: write and encode; on_messages is called once a chunk."""
 BATCH_CHUNK_CALLS: Final = 5
+WEBSOCKET_MESSAGE_CALLS: Final = 2
+"""A message in callback style: on_message and write. It is unmasked and framed in the chunk's loops."""
+WEBSOCKET_CHUNK_CALLS: Final = 11
+"""More than of other codecs: it is asked for pongs, and has a loop each way."""
 COROUTINE_MESSAGE_CALLS: Final = 8
 """A message in coroutine style: __anext__, _take; send, _check_open, write, encode, write_encoded, enqueue."""
 ASYNC_MESSAGE_CALLS: Final = 7
@@ -95,6 +100,19 @@ def test_callback_style(codec: Codec[bytes], messages: int, monkeypatch: pytest.
     as_on_uvloop(monkeypatch)
     calls = calls_for(Echo(), codec, messages)
     assert calls.total() <= MESSAGE_CALLS * messages + CHUNK_CALLS, calls
+
+
+@pytest.mark.parametrize("messages", [1, 2, 10, 100])
+def test_callback_style_over_websocket(messages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_on_uvloop(monkeypatch)
+    with HandlerHarness(Echo(), codec=WebSocketCodec().opened) as peer:
+        chunk = frame(2, b"hello") * messages
+        peer.receive(chunk)
+        calls = count_calls(lambda: peer.receive(chunk))
+        assert read_frames(peer.sent) == [(2, b"hello")] * 2 * messages
+        assert peer.writes == 2
+    del calls["test_callback_style_over_websocket.<locals>.<lambda>"]
+    assert calls.total() <= WEBSOCKET_MESSAGE_CALLS * messages + WEBSOCKET_CHUNK_CALLS, calls
 
 
 @pytest.mark.parametrize("messages", [1, 10])
