@@ -161,11 +161,15 @@ class Store:
         parent, last = self.directory.open_parent(upload.name)
         try:
             with _said_of(upload.name), upload.held() as descriptor:
-                if claim.mtime_ns is not None:
-                    os.utime(descriptor, ns=(claim.mtime_ns, claim.mtime_ns))
-                os.fsync(descriptor)
-                with self._lock:
-                    self._replace(claim, parent, last)
+                try:
+                    if claim.mtime_ns is not None:
+                        os.utime(descriptor, ns=(claim.mtime_ns, claim.mtime_ns))
+                    os.fsync(descriptor)
+                    with self._lock:
+                        self._replace(claim, parent, last)
+                except BaseException:
+                    os.utime(descriptor)  # it stays a partial file, whose time is when something came for it
+                    raise
                 found = os.fstat(descriptor)
                 where = os.fstat(parent)
         except BaseException:
@@ -256,7 +260,7 @@ class Store:
             owner = self._owner(new_parent, new) if there is not None else ANYBODY
             move = os.rename if replace else rename_new
             move(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)
-            if there is not None:
+            if there is not None and not os.path.samestat(there, found):  # two names of one file: both stay
                 self._usage.release(owner, there.st_size if stat.S_ISREG(there.st_mode) else 0, files=1)
             os.fsync(new_parent)
             os.fsync(old_parent)
