@@ -18,7 +18,7 @@ from typing import Any
 from aionet.errors import ConfigError
 
 from .entries import tag_of
-from .errors import Busy, Code, Conflict, NotAFile, TransferError, from_os_error, make_error, shown
+from .errors import BadRequest, Busy, Code, Conflict, NotAFile, TransferError, from_os_error, make_error, shown
 from .partial import Partials, Upload
 from .paths import Directory, check_name
 from .rules import ANYBODY, Rules
@@ -246,7 +246,7 @@ class Store:
         """Give a file or a directory another name.
 
         Raises:
-            TransferError: FORBIDDEN, REFUSED_NAME, NOT_FOUND, EXISTS, NOT_EMPTY, or what the system said.
+            TransferError: BAD_REQUEST (into itself), FORBIDDEN, REFUSED_NAME, NOT_FOUND, EXISTS, NOT_EMPTY, or what the system said.
         """
         self.rules.check_writing(name)
         self.rules.check_writing(new_name)
@@ -254,6 +254,8 @@ class Store:
             found = os.stat(old, dir_fd=old_parent, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
                 raise NotAFile(f"{shown(name)} is neither a file nor a directory")
+            if new_name.startswith(f"{name}/"):
+                raise BadRequest(f"{shown(name)} cannot be moved into itself")
             there = _look(new_parent, new)
             if there is not None and not replace:
                 raise make_error(Code.EXISTS, f"there is {shown(new_name)} already")

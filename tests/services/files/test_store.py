@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aionet.services.files.entries import tag_of
-from aionet.services.files.errors import Busy, Code, Conflict, Exists, RefusedName, TransferError
+from aionet.services.files.errors import BadRequest, Busy, Code, Conflict, Exists, RefusedName, TransferError
 from aionet.services.files.partial import Upload
 from aionet.services.files.paths import Directory
 from aionet.services.files.rules import Rules
@@ -274,3 +274,9 @@ def test_an_upload_that_cannot_be_made_holds_nothing(tmp_path: Path, monkeypatch
         assert len(os.listdir("/proc/self/fd")) <= before + 1  # that of the hidden directory
     assert os.listdir(tmp_path / ".aionet-partial") == []
     store.begin("", "a", "u").close()
+
+
+def test_a_directory_does_not_move_into_itself(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    with pytest.raises(BadRequest, match="into itself"):
+        store.rename("d", "d/e")
