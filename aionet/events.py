@@ -150,7 +150,7 @@ class ConnectionClosed(Event):
 
 @dataclass(frozen=True, slots=True)
 class HandlerFailed(Event):
-    """A handler, or a codec, raised what it should not have. Its connection alone is closed."""
+    """A handler, a codec, a matcher or a guest raised what it should not have. Its connection alone is closed."""
 
     route: str
     peer: Address

@@ -229,7 +229,7 @@ class Connection(ObjectStream[M]):
 
     @abstractmethod
     def write_encoded(self, data: bytes) -> None:
-        """As :meth:`write`, for bytes that are already in the codec's form."""
+        """As :meth:`write`, for bytes in the codec's form already; of a codec that carries another, in that one's."""
 
     @abstractmethod
     async def send(self, item: M) -> None:
@@ -407,7 +407,7 @@ class StreamHandler(Generic[M]):
     match: Matcher | None = None
 
     def on_connect(self, conn: Connection[M]) -> None:
-        """A connection is admitted, TLS included. Called once, before any message. May write, may close."""
+        """A connection is admitted, its handshakes (TLS, codec) done. Called once, before any message. May write, close."""
 
     def on_message(self, conn: Connection[M], message: M) -> Any:
         """One message has come. ``async def`` is allowed: then each is awaited before the next is delivered.

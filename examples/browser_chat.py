@@ -29,6 +29,7 @@ PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>Chat</title>
+<link rel="icon" href="data:,">
 <style>
   body { font: 1rem/1.4 system-ui, sans-serif; max-width: 40rem; margin: 2rem auto; padding: 0 1rem }
   #log { height: 60vh; overflow-y: auto; border: 1px solid #8888; padding: .5rem; white-space: pre-wrap }

@@ -67,8 +67,28 @@ def test_the_test(tmp_path: Path) -> None:
     assert "1 passed" in done.stdout, done.stdout
 
 
+def test_the_same_handler_over_websocket(tmp_path: Path) -> None:
+    (tmp_path / "browser.py").write_text(named("browser.py").replace(":8081", ":0"))
+    with serve(tmp_path, "browser:router") as ports:
+        (port,) = ports.values()
+        done = shell(f"python -m aionet send ws://127.0.0.1:{port}/shout hello", tmp_path)
+        assert (done.returncode, done.stdout) == (0, "HELLO\n")
+
+
+def test_three_services_on_one_port(tmp_path: Path) -> None:
+    require("nc")
+    (command,) = [line for line in SHELL if "=echo,chat,files" in line]
+    (tmp_path / "shared_files").mkdir()
+    with serve(tmp_path, command.split()[-1].replace(":4000", ":0")) as ports:
+        port = next(iter(ports.values()))
+        assert shell(f"printf 'hi\\n' | nc -N 127.0.0.1 {port}", tmp_path).stdout == "hi\n"
+        assert shell(f"python -m aionet ls tcp://127.0.0.1:{port}", tmp_path).returncode == 0
+
+
 def test_each_named_block_is_tested() -> None:
-    assert {text.split()[1] for text in PYTHON if text.startswith("#")} == {"myapp.py", "client.py", "test_myapp.py"}
+    assert {text.split()[1] for text in PYTHON if text.startswith("#")} == {
+        *("browser.py", "client.py", "myapp.py", "test_myapp.py")
+    }
 
 
 # ── shell ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,7 +136,8 @@ def test_a_command_for_the_four_services(start: str, four: tuple[Path, dict[str,
 
 
 def test_the_other_commands_are_of_make() -> None:
-    rest = [line for line in SHELL if "7000" not in line and not line.startswith(tuple(EXPECTED))]
+    rest = [line for line in SHELL if "7000" not in line and "4000" not in line]
+    rest = [line for line in rest if not line.startswith(tuple(EXPECTED))]
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     assert rest
     for line in rest:

@@ -30,6 +30,8 @@ M = TypeVar("M")
 
 TEXT: Final = 0x81  # the first byte of a whole message: FIN and opcode
 BINARY: Final = 0x82
+_PING: Final = 0x89
+_PONG: Final = 0x8A
 _MASKED: Final = 0x80  # in the second byte
 _OPCODES: Final = frozenset(Opcode)
 
@@ -99,6 +101,7 @@ class FrameCodec(Codec[M]):
         "_goodbye",
         "_library",
         "_need",
+        "_parting",
         "_pending",
         "_plain",
         "_raw",
@@ -123,6 +126,7 @@ class FrameCodec(Codec[M]):
         self._library: Protocol | None = None
         self._extensions: list[Any] = []
         self._answers = b""
+        self._parting = False
         self._goodbye = b""  # a close frame to be sent last: a fault's, or the answer to the peer's
 
     # ---- in ------------------------------------------------------------------------------------
@@ -210,10 +214,13 @@ class FrameCodec(Codec[M]):
             if size == 0 or at + size > end:
                 self._pending, self._need = data[at:], size
                 break
-            self._ask_library(data[at : at + size], payloads)
+            if not self._take_ping(data, at, size):
+                self._ask_library(data[at : at + size], payloads)
             at += size
             if self._fragments is None and not self.ended and self.fault is None:
                 at = self._take(data, at, payloads)
+        if self._fragments is None and self._library is not None and self._library.state is State.OPEN:
+            self._library = None  # it has nothing in mind
         self._plain = not (self._pending or self.ended) and self._fragments is None and self.fault is None
 
     def _measure(self, data: bytes, at: int) -> int:
@@ -233,6 +240,17 @@ class FrameCodec(Codec[M]):
         if length > self.max_size - len(self._fragments or b""):
             return header
         return header + 4 * masked + length
+
+    def _take_ping(self, data: bytes, at: int, size: int) -> bool:
+        """Answer a ping, or pass over a pong, that keeps to the rules: in a tenth of the library's time, for floods."""
+        serving = self._side is Side.SERVER
+        first, length = data[at], data[at + 1] - _MASKED * serving
+        if first not in (_PING, _PONG) or not 0 <= length <= 125 or size != 2 + 4 * serving + length:
+            return False
+        if first == _PING and not self._parting:
+            payload = data[at + size - length : at + size]
+            self._answers += self._control(_PONG, apply_mask(payload, data[at + 2 : at + 6]) if serving else payload)
+        return True
 
     def _ask_library(self, frame: bytes, payloads: list[bytes]) -> None:
         library = self._protocol()
@@ -269,14 +287,14 @@ class FrameCodec(Codec[M]):
             self.refuse(FrameTooLarge(f"a message of more than {most} fragments"))
 
     def _heed(self, library: Protocol) -> None:
-        """Take what the library has to say, and let it go if it has nothing in mind."""
+        """Take what the library has to say."""
         words = b"".join(library.data_to_send())
         if library.state is State.OPEN:
             self._answers += words
-            if self._fragments is None:
-                self._library = None
             return
-        self._goodbye += words
+        if not self._parting:  # behind a close frame nothing is said any more: pongs would gather here for ever
+            self._parting = True
+            self._goodbye = words
         exc = library.parser_exc
         if exc is not None and self.fault is None:
             self.fault = (FrameTooLarge if isinstance(exc, PayloadTooBig) else MalformedFrame)(f"WebSocket: {exc}")
@@ -354,11 +372,10 @@ class FrameCodec(Codec[M]):
 
     def keepalive(self) -> bytes:
         """A ping."""
-        library = self._protocol()
-        library.send_ping(b"")
-        words = b"".join(library.data_to_send())
-        self._heed(library)
-        return words
+        return self._control(_PING, b"")
+
+    def _control(self, first: int, payload: bytes) -> bytes:
+        return bytes((first, len(payload))) + payload
 
 
 class MaskingCodec(FrameCodec[M]):
@@ -397,6 +414,9 @@ class MaskingCodec(FrameCodec[M]):
             payloads.append(payload)
             at = stop
         return at
+
+    def _control(self, first: int, payload: bytes) -> bytes:
+        return _masked(first, payload, secrets.token_bytes(4))
 
     def frame(self, first: int, payload: bytes) -> bytes:
         return super().frame(first, payload) if self._extensions else _masked(first, payload, secrets.token_bytes(4))

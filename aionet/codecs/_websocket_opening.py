@@ -142,11 +142,12 @@ class ServerOpening(_Head):
         fault: Why it was not.
     """
 
-    __slots__ = ("_settings", "answer", "extensions", "fault", "request")
+    __slots__ = ("_head_only", "_settings", "answer", "extensions", "fault", "request")
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._settings = settings
+        self._head_only = False  # HEAD is answered without a body, errors too (RFC 9110, section 9.3.2)
         self.answer = b""
         self.request: UpgradeRequest | None = None
         self.extensions: list[Any] = []
@@ -187,6 +188,7 @@ class ServerOpening(_Head):
         )
 
     def _decide(self, server: ServerProtocol, request: Request) -> None:
+        self._head_only = request.method == "HEAD"
         hosts = request.headers.get_all("Host")
         if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
             self.refuse(HTTPStatus.BAD_REQUEST, "a request has one Host")
@@ -235,7 +237,7 @@ class ServerOpening(_Head):
         pages = self._settings.pages
         page = pages(asked) if callable(pages) else pages.get(asked.path)
         if page is not None and asked.method in ("GET", "HEAD"):
-            self.answer = _serialized(page, asked.method == "HEAD")
+            self.answer = _serialized(page, self._head_only)
         elif page is not None:
             self.refuse(HTTPStatus.METHOD_NOT_ALLOWED, f"no {asked.method[:20]} here", {"Allow": "GET, HEAD"})
         elif self._settings.path in (None, asked.path):
@@ -247,7 +249,7 @@ class ServerOpening(_Head):
         """Answer with an error."""
         text = f"{status.value} {status.phrase}: {why}"
         page = Page(f"{text}\n".encode(), "text/plain; charset=utf-8", status.value, headers)
-        self.answer = _serialized(page)
+        self.answer = _serialized(page, self._head_only)
         self.fault = HandshakeError(text)
 
 
@@ -338,7 +340,7 @@ def _asked(request: Request) -> UpgradeRequest | None:
     return UpgradeRequest(path, query, headers, request.method)
 
 
-def _serialized(page: Page, head_only: bool = False) -> bytes:
+def _serialized(page: Page, head_only: bool) -> bytes:
     status = HTTPStatus(page.status)
     response = ServerProtocol(logger=QUIET).reject(status, "")  # with its Date, and Connection: close
     del response.headers["Content-Length"]

@@ -237,8 +237,10 @@ class EndingConnection(FileSendingConnection[M]):
     def _probe(self, now: float) -> float:
         """Ask a silent peer whether it is there, and give up one that does not answer. Returns when to look again."""
         keepalive = self._context.timeouts.keepalive
-        deaf = self._held or self._eof or self._transport_write is nowhere  # one of us cannot hear the other
-        if deaf or self.bytes_received != self._probed:
+        # One of us cannot hear the other; or the question would stand behind all that has not been taken yet, a file
+        # above all, and whether that is taken is another deadline's.
+        deaf = self._held or self._eof or self._transport_write is nowhere
+        if deaf or self._congested or self._detour is not None or self.bytes_received != self._probed:
             self._probed, self._probed_at, self._asked = self.bytes_received, now, False
         elif now >= self._probed_at + keepalive:
             if self._asked:

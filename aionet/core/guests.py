@@ -62,10 +62,14 @@ class GuestHost(RouteDoor):
 
     def make(self, peer: Address) -> Any:
         try:
-            return self._factory()
+            protocol = self._factory()
+            for name in ("connection_made", "connection_lost"):
+                if not callable(getattr(protocol, name, None)):
+                    raise TypeError(f"{protocol!r} is no asyncio.Protocol: it has no {name}()")
         except FAILURES as exc:
             self.failed(peer, "protocol", exc)
             return None
+        return protocol
 
     def begin(
         self, protocol: Any, transport: asyncio.Transport, address_key: Hashable, names: ConnectionNames | None

@@ -111,6 +111,14 @@ class FileSendingConnection(OutboundConnection[M]):
                 if detour.chunks:
                     transport.write(b"".join(detour.chunks))
 
+    def _put_aside(self, data: bytes) -> None:
+        """While a file is sent, between two of its pieces: a ping that is answered behind it is answered too late."""
+        if self._detour is None:
+            super()._put_aside(data)
+        elif self._transport is not None and not (self._congested and self._too_far_behind(len(data))):
+            self._transport.write(data)
+            self._sent(len(data))
+
     async def send_eof(self) -> None:
         if self._detour is not None:
             raise anyio.BusyResourceError("sending a file")

@@ -22,13 +22,14 @@ from typing import Any, Final, Protocol, cast
 
 from ..codecs.proxy_header import MAX_HEADER, SIGNATURE_V1, SIGNATURE_V2, parse
 from ..errors import ProtocolError
-from ..events import Address, CloseReason, Events
+from ..events import Address, CloseReason, Events, HandlerFailed
 from ..limits import Timeouts
 from ..matching import ConnectionFacts, Verdict
 from ..routing import Port, Route, peer
 from .admission import TOO_MANY, address_key
 from .context import ConnectionNames, Door
 from .deadlines import Deadlines
+from .loop import FAILURES
 from .tls import server_name
 from .tls_transport import TLSTransport, receiver, tls_transport
 
@@ -176,7 +177,6 @@ class PendingConnection(asyncio.BufferedProtocol):
 
     def secured(self, transport: TLSTransport) -> None:
         """The TLS handshake is done."""
-        self._transport = transport
         tls = transport.get_extra_info("ssl_object")
         self._facts = replace(self._facts, tls=True, server_name=server_name(tls), alpn=tls.selected_alpn_protocol())
         self._find_route()
@@ -247,6 +247,8 @@ class PendingConnection(asyncio.BufferedProtocol):
     def check_deadlines(self, now: float) -> float | None:
         if self._step == _PLACE:  # no place has come free in time
             self.abort()
+        elif self.closing:  # such as after a TLS failure, while the peer is told
+            return None
         elif now >= self._give_up_at:
             self._give_up(f"{self._context.timeouts.sniff:g} s have passed")
         elif now >= self._silent_at:
@@ -333,10 +335,10 @@ class PendingConnection(asyncio.BufferedProtocol):
     def _begin_tls(self, tls: ssl.SSLContext) -> None:
         context = self._context
         self._wait_for(_HANDSHAKE, context.timeouts.handshake)
-        transport = context.tls_type(
-            self._transport, tls, self, loop=context.loop, deadlines=context.deadlines, names=self._names
-        )
-        self._transport.set_protocol(transport)  # type: ignore[arg-type]  # it is one by what it does
+        raw = self._transport
+        transport = context.tls_type(raw, tls, self, loop=context.loop, deadlines=context.deadlines, names=self._names)
+        self._transport = transport
+        raw.set_protocol(transport)  # type: ignore[arg-type]  # it is one by what it does
         if self._data:
             data = bytes(self._data)
             self._data.clear()
@@ -350,7 +352,12 @@ class PendingConnection(asyncio.BufferedProtocol):
 
     def _decide(self, *, silent: bool = False, final: bool = False) -> None:
         facts = replace(self._facts, silent=True) if silent else self._facts
-        route = self._context.port.decide(bytes(self._data), facts, final=final)
+        try:
+            route = self._context.port.decide(bytes(self._data), facts, final=final)
+        except FAILURES as exc:  # somebody's own matcher
+            self.abort()
+            self._context.events.emit(HandlerFailed(self._context.name, self.peername, "match", exc))
+            return
         if isinstance(route, Route):
             self._hand_over(self._context.hosts[route])
         elif route is None:
@@ -372,7 +379,11 @@ class PendingConnection(asyncio.BufferedProtocol):
         transport.set_protocol(protocol)
         host.begin(protocol, transport, self.address_key, self._names if self._proxied else None)
         if self._data and not transport.is_closing():
-            receiver(protocol)(bytes(self._data))
+            try:
+                receiver(transport.get_protocol())(bytes(self._data))  # maybe not the one it has begun with
+            except BaseException:
+                transport.abort()  # as the transport would, had it called; a deadline may have
+                raise
 
 
 def _unix_user(transport: asyncio.Transport, sockname: Address) -> int | None:

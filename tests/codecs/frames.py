@@ -23,14 +23,21 @@ MAX_SIZE = 300
 
 
 def frame(
-    opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, mask: bool = True, length: int | None = None
+    opcode: int,
+    payload: bytes = b"",
+    *,
+    fin: bool = True,
+    rsv: int = 0,
+    mask: bool = True,
+    length: int | None = None,
+    wide: int = 0,
 ) -> bytes:
-    """A frame; ``length``: what its header claims instead of the truth."""
+    """A frame; ``length``: what its header claims instead of the truth; ``wide``: bytes its length takes at least."""
     size = len(payload) if length is None else length
     head = bytes([fin << 7 | rsv << 4 | opcode])
-    if size < 126:
+    if size < 126 and not wide:
         head += bytes([mask << 7 | size])
-    elif size < 65536:
+    elif size < 65536 and wide <= 2:
         head += bytes([mask << 7 | 126]) + struct.pack("!H", size)
     else:
         head += bytes([mask << 7 | 127]) + struct.pack("!Q", size)

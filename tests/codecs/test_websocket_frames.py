@@ -41,6 +41,7 @@ odd = st.builds(
     rsv=st.sampled_from([0, 0, 0, 0, 1, 2, 4]),
     mask=st.sampled_from([True, True, True, True, False]),
     length=st.sampled_from([None, None, None, None, 127, 65536, 1 << 63]),
+    wide=st.sampled_from([0, 0, 0, 2, 8]),
 )
 streams = st.lists(
     st.one_of(
@@ -107,6 +108,15 @@ def test_each_form_of_the_length(size: int, side: Any) -> None:
     assert Frame(Opcode.BINARY, payload).serialize(mask=False)[:2] in (wire[:2], bytes([wire[0], wire[1] & 0x7F]))
     for step in (len(wire), 1000, 65536):
         assert feed(other(300_000), [wire[at : at + step] for at in range(0, len(wire), step)]) == [payload]
+
+
+@pytest.mark.parametrize("mask", [True, False])
+def test_behind_our_close_frame_pings_are_answered_no_more(mask: bool) -> None:
+    """Their answers would gather for as long as the peer takes to close."""
+    codec = server() if mask else client()
+    assert read_frames(codec.say_goodbye(1000, ""), masked=not mask) == [(8, b"\x03\xe8")]
+    codec.feed((frame(9, b"x" * 125, mask=mask) + frame(9, mask=mask, wide=2)) * 100)
+    assert codec.data_to_send() == codec.say_goodbye(1000, "") == b""
 
 
 @pytest.mark.parametrize("form", [b"\xfe\x00\x05", b"\xff" + bytes(7) + b"\x05"])

@@ -190,6 +190,8 @@ def test_pages() -> None:
     assert not codec.is_open
     status, headers, body, _ = answer(get("/healthz", "HEAD"), path="/chat", pages=PAGES)
     assert (status, body, headers["Content-Length"], headers["X-More"]) == ("200 OK", b"", "3", "1")
+    status, headers, body, _ = answer(get("/nowhere", "HEAD"), path="/chat", pages=PAGES)
+    assert (status, body, headers["Content-Length"]) == ("404 Not Found", b"", "44")
     assert answer(get("/teapot"), pages=PAGES)[0] == "418 I'm a Teapot"
     status, headers, _, _ = answer(get("/healthz", "DELETE"), path="/chat", pages=PAGES)
     assert (status, headers["Allow"]) == ("405 Method Not Allowed", "GET, HEAD")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aionet import CloseReason, Limits, Router, Server
+from aionet import CloseReason, Limits, Router, Server, Timeouts
 from aionet.codecs.proxy_header import format_v1
 from aionet.core import guests
 from aionet.events import ConnectionClosed, ConnectionOpened, ConnectionRefused, HandlerFailed
@@ -148,6 +148,10 @@ def _refuse() -> Shout:
     raise ValueError("none today")
 
 
+def _nothing() -> None:
+    return None
+
+
 class BadStart(Shout):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -160,7 +164,14 @@ class BadEnd(Shout):
 
 
 @pytest.mark.parametrize(
-    ("factory", "where"), [(_refuse, "protocol"), (BadStart, "connection_made"), (BadEnd, "connection_lost")]
+    ("factory", "where"),
+    [
+        (_refuse, "protocol"),
+        (_nothing, "protocol"),
+        (object, "protocol"),
+        (BadStart, "connection_made"),
+        (BadEnd, "connection_lost"),
+    ],
 )
 async def test_a_guest_that_fails_ends_its_own_connection(factory: Callable[[], Any], where: str) -> None:
     async with on_one_port(PORT, route(protocol=factory), route(Named("rest"), match=prefix(b"x"))) as (server, place):
@@ -194,6 +205,36 @@ async def test_another_protocol_on_a_guests_transport(monkeypatch: pytest.Monkey
         writer.close()
         await eventually(lambda: not server.connections)
         assert len(closed) == 2
+
+
+async def test_a_guest_that_sets_another_protocol_before_it_was_given_anything() -> None:
+    class Chooser(Shout):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            chosen = Shout()
+            transport.set_protocol(chosen)
+            chosen.connection_made(transport)
+
+        def data_received(self, data: bytes) -> None:
+            raise AssertionError("it has left")
+
+    async with on_one_port(PORT, route(protocol=Chooser, match=prefix(b"a")), route(Named("rest"))) as (_, place):
+        assert await ask(place, b"abc\n") == b"ABC\n"
+
+
+async def test_a_guest_that_fails_at_what_a_deadline_gives_it() -> None:
+    class Picky(Shout):
+        def data_received(self, data: bytes) -> None:
+            raise ValueError(data)
+
+    router = Router()
+    router.add(PORT, protocol=Picky)
+    router.add(PORT, Named("rest"), match=prefix(b"abc"))
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    async with Server(router, timeouts=Timeouts(sniff=0.05)) as server:
+        assert await ask(server.addresses[0], b"ab") == b""
+        await eventually(lambda: not server.connections)
+        assert [str(each["exception"]) for each in complaints] == ["b'ab'"]
 
 
 async def test_a_guest_that_takes_no_attributes(monkeypatch: pytest.MonkeyPatch) -> None:

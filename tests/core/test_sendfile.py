@@ -16,6 +16,8 @@ from aionet import CloseReason, Connection, Limits, StreamHandler, Timeouts, con
 from aionet.core import sendfile
 from aionet.core.loop import Turns
 
+from ..codecs.frames import close, frame, read_frames
+from ..codecs.test_websocket_opening import head
 from ..conftest import TLSFiles
 from ..serving import descriptors, eventually, open_raw, reset, serving
 
@@ -288,3 +290,25 @@ async def test_senders_take_turns() -> None:
     given_up.cancel()
     await asyncio.gather(*tasks)
     assert "".join(order) == "abcabcabc"
+
+
+async def test_a_ping_is_answered_between_two_pieces_of_a_file(file: int) -> None:
+    """Answered behind it, a peer that has waited for the answer would be gone."""
+    handler = Sender(whole, file)
+    async with serving(handler, NARROW.replace("tcp", "ws")) as (_, endpoint):
+        peer = await open_raw(endpoint)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(peer, head("/") + frame(2, b"go"))
+        await eventually(lambda: handler.connections and not handler.connections[0].writable)
+        before = handler.connections[0].stats.bytes_received
+        await loop.sock_sendall(peer, frame(9, b"there?"))
+        await eventually(lambda: handler.connections[0].stats.bytes_received > before)
+        received = b""
+        while chunk := await loop.sock_recv(peer, 1 << 20):
+            received += chunk
+            if received.endswith(b"\x88\x02\x03\xe8"):
+                await loop.sock_sendall(peer, close())
+        peer.close()
+    frames = read_frames(received.partition(b"\r\n\r\n")[2])
+    assert frames.index((10, b"there?")) < len(frames) - 3
+    assert b"".join(data for opcode, data in frames if opcode == 2) == b"<" + CONTENT[:SIZE] + b">"

@@ -18,9 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aionet import CloseReason, Limits, LineCodec, StreamHandler, Timeouts
-from aionet.core import admission
+from aionet.core import admission, tls_transport
 from aionet.core.sniffing import PendingConnection
 from aionet.events import ConnectionRefused, HandlerFailed
+from aionet.matching import ConnectionFacts
 from aionet.routing import Matcher, Verdict, alpn, http, peer, prefix, silence, sni, tls, unix_user
 
 from ..conftest import TLSFiles
@@ -233,6 +234,19 @@ async def test_half_a_hello(tls_files: TLSFiles, scheme: str) -> None:
         assert not server.connections
 
 
+async def test_a_handshake_that_fails_is_reported_once(tls_files: TLSFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if its peer stays on until the handshake's time is over."""
+    monkeypatch.setattr(tls_transport, "TLS_SHUTDOWN", 0.2)
+    endpoint = tls_port(tls_files, "tls")
+    async with on_one_port(endpoint, route(Named("rest")), timeouts=Timeouts(handshake=0.05)) as (server, place):
+        refused = collect(server, ConnectionRefused)
+        sock = await open_raw(place)
+        sock.send(b"\x16\x03\x01\x00\x05hello")
+        await eventually(lambda: refused and not server.connections)
+        sock.close()
+    assert [(event.count, event.why[:10]) for event in refused] == [(1, "TLS failed")]
+
+
 async def test_a_client_without_the_certificate_that_is_asked_for_leaves_an_event(tls_files: TLSFiles) -> None:
     endpoint = tls_port(tls_files, "tls", f"&client_ca={tls_files.ca}")
     async with on_one_port(endpoint, route(Named("rest"))) as (server, place):
@@ -370,6 +384,24 @@ async def test_a_full_route_refuses_and_the_others_go_on() -> None:
         writer.close()
         await eventually(lambda: not server.connections)
         assert await ask(place, b"GET y\n") == b"get GET y 127.0.0.1\n"
+
+
+class Hasty(Matcher):
+    """Looks at bytes that may not be there yet."""
+
+    def match(self, data: bytes, facts: ConnectionFacts) -> Verdict:
+        return Verdict.MATCH if data[0] == 65 else Verdict.NO_MATCH
+
+
+@pytest.mark.parametrize("scheme", ["auto", "tls"])
+async def test_a_matcher_that_fails_closes_the_connection(tls_files: TLSFiles, scheme: str) -> None:
+    routes = [route(Named("a"), match=Hasty()), route(Named("rest"))]
+    async with on_one_port(tls_port(tls_files, scheme), *routes) as (server, place):
+        failed = collect(server, HandlerFailed)
+        with contextlib.suppress(ConnectionError):
+            assert await ask(place, ssl=trusting(tls_files), server_hostname="localhost") == b""
+        await eventually(lambda: failed and not server.connections)
+        assert [(event.where, str(event.exc)) for event in failed] == [("match", "index out of range")]
 
 
 async def test_a_codec_that_cannot_be_made_closes_the_connection() -> None:

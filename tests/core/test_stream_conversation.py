@@ -419,6 +419,29 @@ def test_one_that_talks_is_not_asked() -> None:
         assert asked(peer) == 0
 
 
+def test_one_that_has_ended_its_side_is_not_asked() -> None:
+    for ends in (close(), b""):
+        with opened(Recorder, Timeouts(keepalive=20, idle=100), on_eof=lambda conn: None) as peer:
+            peer.receive(ends) if ends else peer.eof()
+            peer.advance(90)
+            assert asked(peer) == 0
+            assert peer.closed is None
+            peer.advance(20)
+            assert peer.closed is not None
+            assert peer.closed.reason is CloseReason.IDLE_TIMEOUT
+
+
+def test_one_that_has_not_taken_all_yet_is_not_blamed() -> None:
+    """The question would be behind all that; whether it is taken is the send deadline's."""
+    with opened(AsyncRecorder, Timeouts(keepalive=20, idle=1000, send=500)) as peer:
+        peer.stall()
+        for _ in range(3):
+            peer.call(peer.conn.write, b"x" * 60_000)
+        peer.advance(400)
+        assert peer.closed is None
+        assert not peer.conn.closing
+
+
 def test_one_that_is_not_read_is_not_blamed() -> None:
     with opened(Recorder, SHORT) as peer:
         peer.call(peer.conn.pause_reading)

@@ -34,7 +34,7 @@ from .guard import Guard, comes_from_here
 from .heads import disposition, file_fields
 from .listing import Listing, View, read_listing, read_view
 from .page import PAGE_FIELDS, render_json, render_page
-from .receiving import GATHERED, delete, make_directory, put, received
+from .receiving import delete, make_directory, put, received
 from .sending import Outgoing, changed_since, open_outgoing
 from .target import Target, href, parse_target
 
@@ -79,10 +79,8 @@ class WebFiles(StreamHandler[Message]):
     codec = HttpCodec
     match = http()
 
-    limits = Limits(
-        max_connections=1_000,  # browsers hold six, aria2c sixteen at most
-        max_inbound=GATHERED,  # of a body, while the disk takes what came before
-    )
+    # Browsers hold six connections, aria2c sixteen at most. One that only asks, and never reads, holds some 400 KiB.
+    limits = Limits(max_connections=1_000)
 
     timeouts = Timeouts(
         first_message=20.0,  # browsers connect ahead of need; they connect anew if that was too early

@@ -29,9 +29,9 @@ from .conditions import etag_matches, may_write
 from .exchange import Exchange
 from .target import href
 
-__all__ = ["GATHERED", "delete", "make_directory", "put", "received"]
+__all__ = ["delete", "make_directory", "put", "received"]
 
-GATHERED: Final = 1024 * 1024
+_GATHERED: Final = 1024 * 1024
 """Bytes of a body that go to a thread together: a hop costs as much as hashing some 100 KiB."""
 
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
@@ -192,7 +192,7 @@ async def _receive(exchange: Exchange, disk: Disk, lease: Lease[Upload], part: _
             raise BadRequest(f"more than the {part.size} bytes of the Content-Range came")
         pieces.append(piece)
         gathered += len(piece)
-        if gathered >= GATHERED or (not piece and gathered):
+        if gathered >= _GATHERED or (not piece and gathered):
             await disk.run(_write, lease, pieces, offset)
             exchange.moved += gathered
             offset, pieces, gathered = offset + gathered, [], 0

@@ -35,7 +35,7 @@ async def browsing(served: Served, path: str = "/", **options: Any) -> AsyncIter
     """A page that is open. It must not have logged an error when it is closed."""
     executable = require("chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS, timeout=30_000)
         page = await browser.new_page(base_url=served.url, **options)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
