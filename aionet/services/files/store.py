@@ -94,12 +94,12 @@ class Store:
             upload: The client's own word for it.
 
         Raises:
-            TransferError: FORBIDDEN, REFUSED_NAME, NOT_FOUND (no directory to put it into), QUOTA, BUSY, or what the
-                system said.
+            TransferError: FORBIDDEN, REFUSED_NAME, NOT_FOUND (no directory to put it into), NOT_A_FILE (there is
+                something else), QUOTA, BUSY, or what the system said.
         """
         self.rules.check_writing(name)
-        parent, _ = self.directory.open_parent(name)
-        os.close(parent)
+        with self._parent(name) as (parent, last):
+            _look_at_file(parent, last, name)  # nobody shall send gigabytes to hear that there is a directory
         found = self._partials.open(user, name, upload, create=True)
         assert found is not None
         return found
@@ -180,13 +180,12 @@ class Store:
         return found
 
     def _replace(self, claim: Claim, parent: int, last: str) -> None:
-        upload, there = claim.upload, _look(parent, last)
+        upload = claim.upload
+        there = _look_at_file(parent, last, upload.name)
         if claim.new and there is not None:
             raise Conflict(f"there is {shown(upload.name)} already")
         if claim.tag is not None and (there is None or tag_of(there) != claim.tag):
             raise Conflict(f"{shown(upload.name)} is not the version {claim.tag}")
-        if there is not None and not stat.S_ISREG(there.st_mode):
-            raise NotAFile(f"there is {shown(upload.name)} already, and it is no regular file")
         owner = self._owner(parent, last) if there is not None else ANYBODY
         source = self._partials.descriptor
         if claim.new:
@@ -246,7 +245,8 @@ class Store:
         """Give a file or a directory another name.
 
         Raises:
-            TransferError: BAD_REQUEST (into itself), FORBIDDEN, REFUSED_NAME, NOT_FOUND, EXISTS, NOT_EMPTY, or what the system said.
+            TransferError: BAD_REQUEST (into itself), FORBIDDEN, REFUSED_NAME, NOT_FOUND, EXISTS, NOT_EMPTY, or what the
+                system said.
         """
         self.rules.check_writing(name)
         self.rules.check_writing(new_name)
@@ -296,3 +296,10 @@ def _look(parent: int, last: str) -> os.stat_result | None:
         return os.stat(last, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
         return None
+
+
+def _look_at_file(parent: int, last: str, name: str) -> os.stat_result | None:
+    there = _look(parent, last)
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        raise NotAFile(f"there is {shown(name)} already, and it is no regular file")
+    return there

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aionet.services.files.entries import tag_of
-from aionet.services.files.errors import BadRequest, Busy, Code, Conflict, Exists, RefusedName, TransferError
+from aionet.services.files.errors import BadRequest, Busy, Code, Conflict, Exists, NotAFile, RefusedName, TransferError
 from aionet.services.files.partial import Upload
 from aionet.services.files.paths import Directory
 from aionet.services.files.rules import Rules
@@ -86,8 +86,12 @@ def test_a_directory_that_cannot_be_synchronised_makes_all_of_them_doubtful(
 
 def test_what_is_no_regular_file_is_not_replaced(tree: Tree) -> None:
     store = make_store(tree.root)
-    for name in ("fifo", "sub", "link-outside", "link-inside", "socket"):
-        assert commit(store, Claim(received(store, name, b"x"))) == [Code.NOT_A_FILE]
+    for number, name in enumerate(("fifo", "sub", "link-outside", "link-inside", "socket")):
+        with pytest.raises(NotAFile):  # before anything is sent
+            store.begin("", name, "u")
+        upload = received(store, f"new{number}", b"x")
+        os.rename(tree.root / name, tree.root / f"new{number}")  # and it may come meanwhile
+        assert commit(store, Claim(upload)) == [Code.NOT_A_FILE]
     assert (tree.outside / "secret").read_bytes() == b"secret"
 
 
