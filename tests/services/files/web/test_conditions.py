@@ -88,7 +88,6 @@ def test_head_knows_no_range() -> None:
         ("bytes=1-2-3", WHOLE),
         ("bytes=0x1-2", WHOLE),
         ("bytes=\u0661-2", WHOLE),
-        ("bytes=99999999999999999999-", WHOLE),
         ("lines=1-2", WHOLE),
         ("bytes", WHOLE),
         ("", WHOLE),
