@@ -407,7 +407,7 @@ class StreamHandler(Generic[M]):
     match: Matcher | None = None
 
     def on_connect(self, conn: Connection[M]) -> None:
-        """A connection is admitted, its handshakes (TLS, codec) done. Called once, before any message. May write, close."""
+        """A connection is admitted, its handshakes (TLS, codec) done. Called once, before any message. May close."""
 
     def on_message(self, conn: Connection[M], message: M) -> Any:
         """One message has come. ``async def`` is allowed: then each is awaited before the next is delivered.
