@@ -69,6 +69,8 @@ def get(
         raise click.UsageError(f"which file of {endpoint}? see python -m aionet ls {endpoint}")
     if output is None:
         *names, output = names if len(names) > 1 else (*names, ".")
+    if "" in (*names, output):
+        raise click.UsageError("an empty name: is a variable unset? all that is served is .")
     if output == "-":
         raise click.UsageError("the destination is a file or a directory: what is not whole is not handed out")
     work = partial(fetch, names, output, recursive=recursive, parallel=parallel, again=again, verify=verify)

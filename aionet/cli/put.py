@@ -55,6 +55,8 @@ def put(
         output = paths.pop() if len(paths) > 1 and paths[-1].endswith("/") else ""
     if not paths:
         raise click.UsageError(f"which file shall {endpoint} get?")
+    if "" in paths:
+        raise click.UsageError("an empty name: is a variable unset?")
     if "-" in paths:
         raise click.UsageError("standard input has no size: put it into a file first")
     work = partial(send, paths, output, again=again, verify=verify)

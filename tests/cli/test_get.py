@@ -158,6 +158,8 @@ def test_a_server_that_stalls_in_the_middle(here: Path, capsys: pytest.CaptureFi
         (["a", "-"], 2, "a file or a directory"),
         (["a", "--limit-rate", "fast"], 2, "'fast' is no rate"),
         (["a", "--parallel", "0"], 2, "--parallel"),
+        (["tcp://127.0.0.1:1", ""], 2, "an empty name"),
+        (["a", "-o", ""], 2, "an empty name"),
         (["a", "--limit-rate", "1"], 4, "below the 8192"),
         (["nonsense://x", "a"], 4, "nonsense"),
         (["a", "--token", "line\nfeed"], 4, "token"),

@@ -91,6 +91,7 @@ def test_a_server_that_takes_nothing(server: FilesServer, here: Path, capsys: py
         ([], 2, "Missing argument"),
         (["tcp://127.0.0.1:1"], 2, "which file shall tcp://127.0.0.1:1 get?"),
         (["-"], 2, "standard input has no size"),
+        (["", "songs/"], 2, "an empty name"),
         (["one.ogg", "--limit-rate", "-1"], 2, "is no rate"),
     ],
 )

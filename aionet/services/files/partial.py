@@ -307,8 +307,17 @@ class Partials:
         except FileExistsError:  # another connection was faster
             self.usage.release(user, 0, files=1)
             return os.open(key, _OPEN, dir_fd=self._fd)
-        if self.rules.has_user_quota:
-            set_owner(self._fd, key, user)
+        except OSError:
+            self.usage.release(user, 0, files=1)
+            raise
+        try:
+            if self.rules.has_user_quota:
+                set_owner(self._fd, key, user)
+        except OSError:  # a full disk: a file that is nobody's would be charged to nobody
+            os.close(descriptor)
+            os.unlink(key, dir_fd=self._fd)
+            self.usage.release(user, 0, files=1)
+            raise
         return descriptor
 
     def _take(self, descriptor: int, key: str, name: str) -> bool:

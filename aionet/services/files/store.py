@@ -18,7 +18,7 @@ from typing import Any
 from aionet.errors import ConfigError
 
 from .entries import tag_of
-from .errors import Busy, Code, Conflict, NotAFile, TransferError, from_os_error, make_error, shown
+from .errors import BadRequest, Busy, Code, Conflict, NotAFile, TransferError, from_os_error, make_error, shown
 from .partial import Partials, Upload
 from .paths import Directory, check_name
 from .rules import ANYBODY, Rules
@@ -94,12 +94,12 @@ class Store:
             upload: The client's own word for it.
 
         Raises:
-            TransferError: FORBIDDEN, REFUSED_NAME, NOT_FOUND (no directory to put it into), QUOTA, BUSY, or what the
-                system said.
+            TransferError: FORBIDDEN, REFUSED_NAME, NOT_FOUND (no directory to put it into), NOT_A_FILE (there is
+                something else), QUOTA, BUSY, or what the system said.
         """
         self.rules.check_writing(name)
-        parent, _ = self.directory.open_parent(name)
-        os.close(parent)
+        with self._parent(name) as (parent, last):
+            _look_at_file(parent, last, name)  # nobody shall send gigabytes to hear that there is a directory
         found = self._partials.open(user, name, upload, create=True)
         assert found is not None
         return found
@@ -161,11 +161,15 @@ class Store:
         parent, last = self.directory.open_parent(upload.name)
         try:
             with _said_of(upload.name), upload.held() as descriptor:
-                if claim.mtime_ns is not None:
-                    os.utime(descriptor, ns=(claim.mtime_ns, claim.mtime_ns))
-                os.fsync(descriptor)
-                with self._lock:
-                    self._replace(claim, parent, last)
+                try:
+                    if claim.mtime_ns is not None:
+                        os.utime(descriptor, ns=(claim.mtime_ns, claim.mtime_ns))
+                    os.fsync(descriptor)
+                    with self._lock:
+                        self._replace(claim, parent, last)
+                except BaseException:
+                    os.utime(descriptor)  # it stays a partial file, whose time is when something came for it
+                    raise
                 found = os.fstat(descriptor)
                 where = os.fstat(parent)
         except BaseException:
@@ -176,13 +180,12 @@ class Store:
         return found
 
     def _replace(self, claim: Claim, parent: int, last: str) -> None:
-        upload, there = claim.upload, _look(parent, last)
+        upload = claim.upload
+        there = _look_at_file(parent, last, upload.name)
         if claim.new and there is not None:
             raise Conflict(f"there is {shown(upload.name)} already")
         if claim.tag is not None and (there is None or tag_of(there) != claim.tag):
             raise Conflict(f"{shown(upload.name)} is not the version {claim.tag}")
-        if there is not None and not stat.S_ISREG(there.st_mode):
-            raise NotAFile(f"there is {shown(upload.name)} already, and it is no regular file")
         owner = self._owner(parent, last) if there is not None else ANYBODY
         source = self._partials.descriptor
         if claim.new:
@@ -242,7 +245,8 @@ class Store:
         """Give a file or a directory another name.
 
         Raises:
-            TransferError: FORBIDDEN, REFUSED_NAME, NOT_FOUND, EXISTS, NOT_EMPTY, or what the system said.
+            TransferError: BAD_REQUEST (into itself), FORBIDDEN, REFUSED_NAME, NOT_FOUND, EXISTS, NOT_EMPTY, or what the
+                system said.
         """
         self.rules.check_writing(name)
         self.rules.check_writing(new_name)
@@ -250,13 +254,15 @@ class Store:
             found = os.stat(old, dir_fd=old_parent, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
                 raise NotAFile(f"{shown(name)} is neither a file nor a directory")
+            if new_name.startswith(f"{name}/"):
+                raise BadRequest(f"{shown(name)} cannot be moved into itself")
             there = _look(new_parent, new)
             if there is not None and not replace:
                 raise make_error(Code.EXISTS, f"there is {shown(new_name)} already")
             owner = self._owner(new_parent, new) if there is not None else ANYBODY
             move = os.rename if replace else rename_new
             move(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)
-            if there is not None:
+            if there is not None and not os.path.samestat(there, found):  # two names of one file: both stay
                 self._usage.release(owner, there.st_size if stat.S_ISREG(there.st_mode) else 0, files=1)
             os.fsync(new_parent)
             os.fsync(old_parent)
@@ -290,3 +296,10 @@ def _look(parent: int, last: str) -> os.stat_result | None:
         return os.stat(last, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
         return None
+
+
+def _look_at_file(parent: int, last: str, name: str) -> os.stat_result | None:
+    there = _look(parent, last)
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        raise NotAFile(f"there is {shown(name)} already, and it is no regular file")
+    return there

@@ -24,7 +24,7 @@ from .rules import ANYBODY, Rules
 __all__ = ["Usage", "owner_of", "set_owner"]
 
 _ATTRIBUTE: Final = "user.aionet.owner"
-_ABSENT: Final = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.ENOENT})
+_ABSENT: Final = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.ENOENT, errno.EACCES, errno.EPERM})
 
 _RECOUNT_AFTER: Final = 10.0
 """Seconds between two counts: a million files take some."""
@@ -135,7 +135,7 @@ class Usage:
 
 
 def owner_of(directory: int, name: str) -> str:
-    """The user who sent this file; :data:`ANYBODY` if nobody knows. A symbolic link is not followed."""
+    """The user who sent this file; :data:`ANYBODY` if nobody knows, or we may not. A symbolic link is not followed."""
     try:
         owner = os.getxattr(f"/proc/self/fd/{directory}/{name}", _ATTRIBUTE, follow_symlinks=False)
     except OSError as exc:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from aionet.services.files.entries import tag_of
-from aionet.services.files.errors import Busy, Code, Conflict, Exists, RefusedName, TransferError
+from aionet.services.files.errors import BadRequest, Busy, Code, Conflict, Exists, NotAFile, RefusedName, TransferError
 from aionet.services.files.partial import Upload
 from aionet.services.files.paths import Directory
 from aionet.services.files.rules import Rules
@@ -85,8 +86,12 @@ def test_a_directory_that_cannot_be_synchronised_makes_all_of_them_doubtful(
 
 def test_what_is_no_regular_file_is_not_replaced(tree: Tree) -> None:
     store = make_store(tree.root)
-    for name in ("fifo", "sub", "link-outside", "link-inside", "socket"):
-        assert commit(store, Claim(received(store, name, b"x"))) == [Code.NOT_A_FILE]
+    for number, name in enumerate(("fifo", "sub", "link-outside", "link-inside", "socket")):
+        with pytest.raises(NotAFile):  # before anything is sent
+            store.begin("", name, "u")
+        upload = received(store, f"new{number}", b"x")
+        os.rename(tree.root / name, tree.root / f"new{number}")  # and it may come meanwhile
+        assert commit(store, Claim(upload)) == [Code.NOT_A_FILE]
     assert (tree.outside / "secret").read_bytes() == b"secret"
 
 
@@ -234,3 +239,48 @@ def test_a_server_that_only_reads(tmp_path: Path) -> None:
             change()
         assert caught.value.code == Code.FORBIDDEN
     assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_file_renamed_onto_itself_still_counts(tmp_path: Path, linked: bool) -> None:
+    store = make_store(tmp_path, quota_bytes=10, quota_files=2)
+    assert commit(store, Claim(received(store, "a", bytes(10))))[0].isalnum()
+    if linked:
+        os.link(tmp_path / "a", tmp_path / "b")
+    store.rename("a", "b" if linked else "a", replace=True)  # rename(2) does nothing to two names of one file
+    with pytest.raises(TransferError) as caught:
+        commit(store, Claim(received(store, "c", b"x")))
+    assert caught.value.code == Code.QUOTA
+
+
+def test_an_upload_whose_commit_failed_is_as_young_as_its_last_byte(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    upload = received(store, "a", b"new")
+    assert commit(store, Claim(upload, mtime_ns=1_000_000_000, new=True)) == ["CONFLICT"]
+    (partial,) = (tmp_path / ".aionet-partial").iterdir()
+    assert partial.stat().st_mtime > 1_000_000  # or it would be removed as one that nobody goes on with
+
+
+def test_an_upload_that_cannot_be_made_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    store = make_store(tmp_path, quota_files=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("aionet.services.files.partial.set_owner", full)
+        patch.setattr(Rules, "has_user_quota", True)
+        patch.setattr("aionet.services.files.usage.owner_of", lambda *_: "")
+        before = len(os.listdir("/proc/self/fd"))
+        for number in range(5):
+            with pytest.raises(TransferError) as caught:
+                store.begin("", f"{number}", "u")
+            assert caught.value.code == Code.NO_SPACE
+        assert len(os.listdir("/proc/self/fd")) <= before + 1  # that of the hidden directory
+    assert os.listdir(tmp_path / ".aionet-partial") == []
+    store.begin("", "a", "u").close()
+
+
+def test_a_directory_does_not_move_into_itself(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    with pytest.raises(BadRequest, match="into itself"):
+        store.rename("d", "d/e")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,16 @@ def test_directories_count_as_files(tmp_path: Path) -> None:
     counted.reserve("", 0, 1)
     with pytest.raises(TransferError, match="would be 4; 3 are allowed"):
         counted.reserve("", 0, 1)
+
+
+def test_a_file_that_we_may_not_read_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x").write_bytes(b"xxx")
+    counted = make(tmp_path, user_quota_bytes=5)
+
+    def refuse(*_: Any, **__: Any) -> bytes:
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr("aionet.services.files.usage.os.getxattr", refuse)
+    counted.reserve("anna", 5)  # one such file would stop all uploads
+    with pytest.raises(TransferError):
+        counted.reserve("", 3)

@@ -11,7 +11,7 @@ from aionet.errors import AionetError
 
 from ..errors import NotAFile, RefusedName, from_os_error, shown
 from ..paths import check_name
-from .part import PART_SUFFIX
+from .part import is_part_name
 from .results import Item
 
 __all__ = ["LocalTree", "scan_local"]
@@ -71,7 +71,7 @@ class LocalTree:
                 below.append((entry.path, inner))
             elif not entry.is_file(follow_symlinks=False):
                 self.left_out += 1
-            elif not entry.name.endswith(PART_SUFFIX) or not entry.name.startswith("."):
+            elif not is_part_name(entry.name):
                 with suppress(FileNotFoundError):  # gone meanwhile
                     self._add_file(entry.path, inner, entry.stat(follow_symlinks=False))
         return below

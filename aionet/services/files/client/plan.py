@@ -11,6 +11,7 @@ from ..errors import Code, NotADirectory, RefusedName, TransferError, make_error
 from .landing import base_name
 from .listing import Found, find, find_exactly, has_just_a_directory, walk
 from .local import LocalTree, scan_local
+from .part import is_part_name
 from .remote import Remote
 from .results import Item, Results
 
@@ -126,6 +127,8 @@ async def _expand(remote: Remote, plan: FetchPlan, wanted: list[_Wanted], result
         if found.entry.is_directory:
             if relative:
                 plan.directories.append(relative)
+        elif is_part_name(os.path.basename(relative)):  # it would land where another is being received
+            results.left_out += 1
         elif relative in taken:
             results.failed(found.name, path, RefusedName(f"something else lands at {shown(path)} already"))
         else:

@@ -32,6 +32,9 @@ TIMEOUT: Final = 30.0
 MAX_PART: Final = 16 * 1024 * 1024
 """Bytes of one part of a listing, or of a manifest, that are believed."""
 
+_LARGEST_CHUNK: Final = 1024**3
+"""Bytes: one damaged byte costs a whole chunk, and as many zeros are held to tell a hole."""
+
 _SLOWEST_HASH: Final = 20_000_000
 """Bytes a second. A server that hashes a file, or brings it to its disk, may be silent for as long as that takes."""
 
@@ -322,8 +325,9 @@ class Remote:
             raise make_error(Code.BAD_REPLY, f"{self.endpoint.location} speaks another protocol, or another version")
         self.writable = reply.facts.get("write") == "1"
         self.chunk = number_of(reply, "chunk")
-        if self.chunk < 1 or reply.facts.get("hash") != "sha256":
-            raise make_error(Code.BAD_REPLY, f"{self.endpoint.location} hashes files in another way than SHA-256")
+        if not 1 <= self.chunk <= _LARGEST_CHUNK or reply.facts.get("hash") != "sha256":
+            where = self.endpoint.location
+            raise make_error(Code.BAD_REPLY, f"{where} hashes files in another way than SHA-256, or in other chunks")
         if self._token is not None:
             await channel.reply()
         elif reply.facts.get("auth", "none") != "none":

@@ -215,6 +215,8 @@ class HttpCodec(Codec[Message]):
         if version not in ("1.1", "1.0"):
             self._refuse(_Malformed(f"HTTP/{version} is not spoken here: HTTP/1.1 and 1.0 are", 505))
         coding = fields.get("transfer-encoding")
+        if coding is not None and version == "1.0":  # RFC 9112, 6.1: somebody on the way did not understand it
+            self._refuse(MalformedFrame("HTTP/1.0 has no Transfer-Encoding"))
         if coding is not None and coding.lower() != "chunked":
             self._refuse(_Malformed(f"the transfer coding {coding[:60]!a} is not known here: chunked is", 501))
         self._left = int(fields.get("content-length", 0))

@@ -16,7 +16,7 @@ from typing import Final
 
 __all__ = ["Answer", "choose", "etag_matches", "format_date", "may_write"]
 
-_RANGE: Final = re.compile(r"bytes[ \t]*=[ \t,]*(?:(\d{1,19})-(\d{0,19})|-(\d{1,19}))[ \t,]*", re.ASCII | re.IGNORECASE)
+_RANGE: Final = re.compile(r"bytes[ \t]*=[ \t,]*(?:(\d{1,99})-(\d{0,99})|-(\d{1,99}))[ \t,]*", re.ASCII | re.IGNORECASE)
 _ETAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _WAIT: Final = 2
 """Seconds after which a date is a strong validator: nothing more can change within the same second (8.8.2.2)."""

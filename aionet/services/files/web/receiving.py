@@ -74,7 +74,11 @@ class _Condition:
 
 async def put(exchange: Exchange, store: Store, disk: Disk) -> None:
     """``PUT``: 201 for a new file, 204 for a replaced one, 202 for a part behind which another is expected."""
+    if not exchange.request.has_body and exchange.request.length is None:
+        await exchange.refuse(411, "a PUT says how long its body is", hint="Content-Length: 0 makes an empty file")
+        return
     part, name = _part_of(exchange), _name_of(exchange)
+    promised = _promised_digest(exchange, "content-range" in exchange.request.fields)
     condition = await disk.run(_check_conditions, exchange, store, name)
     lease: Lease[Upload] = Lease(Upload.close)
     kept = False
@@ -86,7 +90,7 @@ async def put(exchange: Exchange, store: Store, disk: Disk) -> None:
             kept = True
             await exchange.answer(202, f"Upload-Offset: {part.offset + (part.size or 0)}\r\n")
             return
-        info, digest = await disk.run(_commit, exchange, store, lease, condition, part.total)
+        info, digest = await disk.run(_commit, promised, store, lease, condition, part.total)
         kept = True
     finally:
         lease.release()
@@ -100,7 +104,11 @@ async def put(exchange: Exchange, store: Store, disk: Disk) -> None:
 
 
 async def delete(exchange: Exchange, store: Store, disk: Disk) -> None:
-    """``DELETE`` of a file, or of an empty directory."""
+    """``DELETE`` of a file, or of an empty directory; or of an upload that is not to be gone on with."""
+    if "upload" in exchange.target.query:
+        await disk.run(store.cancel, exchange.user, _name_of(exchange), _upload_of(exchange))
+        await exchange.answer(204)
+        return
     name = _name_of(exchange, directory=True)
     condition = await disk.run(_check_conditions, exchange, store, name)
     await disk.run(store.delete, name, condition.tag)
@@ -110,7 +118,7 @@ async def delete(exchange: Exchange, store: Store, disk: Disk) -> None:
 async def make_directory(exchange: Exchange, store: Store, disk: Disk) -> None:
     """``MKCOL`` (RFC 4918, 9.3)."""
     name = _name_of(exchange, directory=True)
-    await disk.run(store.make_directory, name)
+    await disk.run(store.make_directory, name, exchange.user)
     await exchange.answer(201, f"Location: {href(name, is_directory=True)}\r\n")
 
 
@@ -159,13 +167,13 @@ def _promised_digest(exchange: Exchange, part_of_whole: bool) -> bytes | None:
     """The SHA-256 that the client says the file has (RFC 9530)."""
     fields = exchange.request.fields
     text = fields.get("repr-digest") or ("" if part_of_whole else fields.get("content-digest", ""))
-    match = _DIGEST.search(text)
-    if match is None:
+    if "sha-256" not in text.lower():
         return None
+    match = _DIGEST.search(text)
     try:
-        return base64.b64decode(match[1], validate=True)
+        return base64.b64decode(match[1] if match is not None else "?", validate=True)
     except binascii.Error:
-        raise BadRequest("the sha-256 of a digest field is not base64") from None
+        raise BadRequest("the sha-256 of a digest field is not base64", hint="sha-256=:BASE64:") from None
 
 
 # ---- the body ----------------------------------------------------------------------------------
@@ -180,6 +188,8 @@ async def _receive(exchange: Exchange, disk: Disk, lease: Lease[Upload], part: _
             if gathered and part.resumable:  # what came is right as far as it goes
                 await disk.run(_write, lease, pieces, offset)
             raise
+        if part.size is not None and offset + gathered + len(piece) > part.offset + part.size:
+            raise BadRequest(f"more than the {part.size} bytes of the Content-Range came")
         pieces.append(piece)
         gathered += len(piece)
         if gathered >= _GATHERED or (not piece and gathered):
@@ -235,13 +245,12 @@ def _write(lease: Lease[Upload], pieces: Sequence[bytes], offset: int) -> None:
 
 
 def _commit(
-    exchange: Exchange, store: Store, lease: Lease[Upload], condition: _Condition, total: int | None
+    promised: bytes | None, store: Store, lease: Lease[Upload], condition: _Condition, total: int | None
 ) -> tuple[os.stat_result, bytes]:
     with lease.use() as upload:
         if total is not None and upload.received != total:
             raise Mismatch(f"{upload.received} bytes of {shown(upload.name)} were received, not {total}")
         digest = bytes.fromhex(upload.digest())
-        promised = _promised_digest(exchange, "content-range" in exchange.request.fields)
         if promised is not None and promised != digest:
             raise Mismatch(f"the SHA-256 of what was received for {shown(upload.name)} is {digest.hex()}")
         (outcome,) = store.commit([Claim(upload, tag=condition.tag, new=condition.new)])

@@ -86,6 +86,7 @@ def test_what_is_no_server() -> None:
         (HELLO.replace(b"version=1", b"version=2"), "another version"),
         (HELLO.replace(b"aionet-files", b"something-else"), "another protocol"),
         (HELLO.replace(b"sha256", b"md5"), "another way than SHA-256"),
+        (HELLO.replace(b"chunk=", b"chunk=9999999"), "in other chunks"),
         (HELLO.replace(b"chunk=1000", b"chunk=0"), "another way"),
         (HELLO.replace(b";chunk=1000", b""), "lacks chunk"),
     ],

@@ -404,3 +404,29 @@ async def test_a_client_that_is_killed_leaves_what_the_next_one_takes_up(
         await fetch(proxy.endpoint, "file", landing)
         assert proxy.passed - before < 13 * MIB
     assert (landing / "file").read_bytes() == data
+
+
+async def test_a_part_that_somebody_serves_does_not_become_another_file(served_root: Path, landing: Path) -> None:
+    (served_root / "a").write_bytes(b"right")
+    (served_root / part_name("a")).write_bytes(b"wrong")
+    (served_root / "large").write_bytes(random.Random(5).randbytes(2 * MIB))
+    (served_root / part_name("large")).write_bytes(b"wrong")
+    async with serve(Files(served_root, hidden=True)) as served:
+        result = await fetch_tree(served.endpoint, ".", landing)
+        assert (result.failures, result.left_out) == ((), 2)
+        assert {found.name for found in result.files} == {"a", "large"}
+        result = await fetch_tree(served.endpoint, ".*", landing)
+        assert (result.files, result.left_out) == ((), 2)
+    assert content_of(landing) == {name: (served_root / name).read_bytes() for name in ("a", "large")}
+
+
+@pytest.mark.parametrize("size", [2**62, 10**19 - 1])
+async def test_a_size_that_no_file_has_is_an_error(landing: Path, size: int) -> None:
+    def answer(line: str) -> bytes:
+        return ok(kind="file", size=size, total=size, offset=0, mtime="1.0", tag="t", digest="0" * 64)
+
+    async with scripted(answer) as server:
+        with pytest.raises(TransferError) as caught:
+            await fetch(server.endpoint, "a", landing / "a")
+    assert caught.value.code == Code.TOO_LARGE
+    assert content_of(landing) == {}

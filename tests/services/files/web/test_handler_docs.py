@@ -52,7 +52,7 @@ def test_the_commands(tmp_path: Path) -> None:
 def test_the_table_of_errors_is_that_of_the_source() -> None:
     told = {int(status) for cell, _ in rows(PAGE, "| status | when |") for status in cell.split(", ")}
     of_faults = {414, 431, 501, 505}
-    of_the_handler = {400, 401, 403, 405, 412, 416, 421}
+    of_the_handler = {400, 401, 403, 405, 411, 412, 416, 421}
     assert told == {*exchange.STATUS.values()} | of_faults | of_the_handler
     assert told <= {status.value for status in HTTPStatus}
 

@@ -264,3 +264,51 @@ async def test_a_download_cut_at_every_byte_harms_nobody(web: WebFiles, tmp_path
         async with web_client(served) as client:
             assert (await client.ask("GET", "/a")).body == b"12345"
         assert served.failures == []
+
+
+async def test_a_put_without_a_length_leaves_what_is_there(web: WebFiles, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"kept")
+    async with serve_web(web) as served, web_client(served) as client:
+        assert (await client.ask("PUT", "/a")).status == 411
+        client.write(b"PUT /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n")
+        assert (await client.answer()).status == 400
+    assert (tmp_path / "a").read_bytes() == b"kept"
+
+
+async def test_a_digest_that_is_none_is_told_before_the_body(web: WebFiles, tmp_path: Path) -> None:
+    async with serve_web(web) as served, web_client(served) as client:
+        for promise in ("sha-256=:####:", "sha-256=abc", "sha-256=:YQ:"):
+            assert (await client.ask("PUT", "/a", b"one", repr_digest=promise)).status == 400
+        assert (await client.ask("PUT", "/a", b"one", repr_digest="sha-512=:YQ==:")).status == 201
+    assert partials(tmp_path) == []
+
+
+async def test_a_part_that_is_longer_than_its_range_is_not_stored(web: WebFiles, tmp_path: Path) -> None:
+    async with serve_web(web) as served, web_client(served) as client:
+        client.write(
+            b"PUT /a?upload=u HTTP/1.1\r\nHost: localhost\r\nContent-Range: bytes 0-2/9\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        )
+        assert (await client.answer()).status == 400
+        assert (await client.ask("HEAD", "/a?upload=u")).fields["upload-offset"] == "0"
+
+
+async def test_an_upload_is_given_up_and_the_file_of_its_name_stays(web: WebFiles, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"kept")
+    async with serve_web(web) as served, web_client(served) as client:
+        part = await client.ask("PUT", "/a?upload=u", b"one", content_range="bytes 0-2/9")
+        assert part.status == 202
+        for _ in range(2):
+            assert (await client.ask("DELETE", "/a?upload=u")).status == 204
+    assert (tmp_path / "a").read_bytes() == b"kept"
+    assert partials(tmp_path) == []
+
+
+async def test_a_directory_is_charged_to_who_makes_it(tmp_path: Path) -> None:
+    tokens = {"anna": "a" * 16, "otto": "o" * 16}
+    web = WebFiles(tmp_path, writable=True, user_quota_files=1, token=tokens)
+    async with serve_web(web) as served, web_client(served) as client:
+        anna, otto = (f"Bearer {token}" for token in tokens.values())
+        assert (await client.ask("MKCOL", "/a/", authorization=anna)).status == 201
+        assert (await client.ask("MKCOL", "/b/", authorization=anna)).status == 507
+        assert (await client.ask("MKCOL", "/b/", authorization=otto)).status == 201
