@@ -130,8 +130,8 @@ class Matcher(ABC):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class AllOf(Matcher):
-    """``a & b``: matches when each part does; does not as soon as one does not."""
+class _Combined(Matcher):
+    """What holds for several matchers together, whatever joins them."""
 
     parts: tuple[Matcher, ...]
 
@@ -141,11 +141,16 @@ class AllOf(Matcher):
 
     @property
     def silence(self) -> float | None:
-        return _shortest(self.parts)
+        return min((part.silence for part in self.parts if part.silence is not None), default=None)
 
     @property
     def offers(self) -> tuple[str, ...]:
-        return _offers(self.parts)
+        return tuple(dict.fromkeys(protocol for part in self.parts for protocol in part.offers))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AllOf(_Combined):
+    """``a & b``: matches when each part does; does not as soon as one does not."""
 
     @property
     def samples(self) -> tuple[bytes, ...]:
@@ -168,22 +173,8 @@ class AllOf(Matcher):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class AnyOf(Matcher):
+class AnyOf(_Combined):
     """``a | b``: matches as soon as one part does."""
-
-    parts: tuple[Matcher, ...]
-
-    @property
-    def max_size(self) -> int:
-        return max(part.max_size for part in self.parts)
-
-    @property
-    def silence(self) -> float | None:
-        return _shortest(self.parts)
-
-    @property
-    def offers(self) -> tuple[str, ...]:
-        return _offers(self.parts)
 
     @property
     def samples(self) -> tuple[bytes, ...]:
@@ -225,7 +216,7 @@ class Not(Matcher):
         return _OPPOSITE[self.inner.verdict(data, facts)]
 
     def __repr__(self) -> str:
-        return f"~({self.inner!r})" if isinstance(self.inner, (AllOf, AnyOf)) else f"~{self.inner!r}"
+        return f"~({self.inner!r})" if isinstance(self.inner, _Combined) else f"~{self.inner!r}"
 
 
 _OPPOSITE: Final = {
@@ -233,11 +224,3 @@ _OPPOSITE: Final = {
     Verdict.NO_MATCH: Verdict.MATCH,
     Verdict.NEED_MORE: Verdict.NEED_MORE,
 }
-
-
-def _offers(parts: tuple[Matcher, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(protocol for part in parts for protocol in part.offers))
-
-
-def _shortest(parts: tuple[Matcher, ...]) -> float | None:
-    return min((part.silence for part in parts if part.silence is not None), default=None)

@@ -182,16 +182,18 @@ class FileSendingConnection(OutboundConnection[M]):
     async def _my_turn(self) -> None:
         """Wait until the peer keeps up and this connection may send a window."""
         await self._context.shared.turns.next()
-        while self._congested and not self._held & CLOSING:
-            await self._wait()
-        self._check_open()
+        await self._keep_up()
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
         result = await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
+        await self._keep_up()
+        return result
+
+    async def _keep_up(self) -> None:
+        """Wait until the transport's buffer has room, and raise what says that nothing can be sent any more."""
         while self._congested and not self._held & CLOSING:
             await self._wait()
         self._check_open()
-        return result
 
     def _sent(self, count: int) -> None:
         self.bytes_sent += count

@@ -12,12 +12,22 @@ from aionet import Connection, Endpoint, StreamHandler
 from aionet.errors import ConnectError
 from aionet.load.engine import Engine, Snapshot
 from aionet.load.outcome import Outcome
-from aionet.load.plan import Share
+from aionet.load.plan import Plan, Share
 from aionet.services.echo import Echo
 
 from ..core.test_connecting import refusing
 from ..serving import eventually, serving
 from .runs import Misbehaving, exchange, generate, plan_for
+
+
+async def under_way(plan: Plan) -> tuple[Outcome, Engine, asyncio.Task[None]]:
+    """A run that has told of its first interval; whoever ends it awaits the task."""
+    outcome = Outcome(plan, 1)
+    engine = Engine(plan, Share(0, 1), outcome.add)
+    await engine.open()
+    running = asyncio.create_task(engine.run(time.perf_counter_ns()))
+    await eventually(lambda: outcome.intervals)
+    return outcome, engine, running
 
 
 async def test_phases_and_intervals() -> None:
@@ -85,11 +95,7 @@ async def test_a_closed_loop_with_reconnect_goes_on() -> None:
 async def test_with_reconnect_it_is_not_tried_for_ever() -> None:
     async with serving(Echo()) as (server, place):
         plan = plan_for(place, messages=1 << 40, reconnect=True, timeout=0.3)
-        outcome = Outcome(plan, 1)
-        engine = Engine(plan, Share(0, 1), outcome.add)
-        await engine.open()
-        running = asyncio.create_task(engine.run(time.perf_counter_ns()))
-        await eventually(lambda: outcome.intervals)
+        outcome, _, running = await under_way(plan)
         await server.abort()
         await running
     failures = outcome.total().failures
@@ -99,11 +105,7 @@ async def test_with_reconnect_it_is_not_tried_for_ever() -> None:
 async def test_with_reconnect_a_server_that_comes_back_is_found() -> None:
     async with serving(Echo()) as (server, place):
         plan = plan_for(place, duration=60.0, reconnect=True)
-        outcome = Outcome(plan, 1)
-        engine = Engine(plan, Share(0, 1), outcome.add)
-        await engine.open()
-        running = asyncio.create_task(engine.run(time.perf_counter_ns()))
-        await eventually(lambda: outcome.intervals)
+        outcome, engine, running = await under_way(plan)
         await server.abort()
     lost = len(outcome.intervals)
     async with serving(Echo(), str(place)):
@@ -124,11 +126,7 @@ async def test_nobody_there() -> None:
 async def test_a_server_that_goes_away_ends_the_run() -> None:
     async with serving(Echo()) as (server, place):
         plan = plan_for(place, duration=60.0, connections=3)
-        outcome = Outcome(plan, 1)
-        engine = Engine(plan, Share(0, 1), outcome.add)
-        await engine.open()
-        running = asyncio.create_task(engine.run(time.perf_counter_ns()))
-        await eventually(lambda: outcome.intervals)
+        outcome, _, running = await under_way(plan)
         await server.abort()
         await running
     total = outcome.total()
@@ -140,11 +138,7 @@ async def test_a_server_that_goes_away_ends_the_run() -> None:
 async def test_stopped_it_brings_what_there_is() -> None:
     async with serving(Echo()) as (_, place):
         plan = plan_for(place, duration=60.0, warmup=0.0)
-        outcome = Outcome(plan, 1)
-        engine = Engine(plan, Share(0, 1), outcome.add)
-        await engine.open()
-        running = asyncio.create_task(engine.run(time.perf_counter_ns()))
-        await eventually(lambda: outcome.intervals)
+        outcome, engine, running = await under_way(plan)
         engine.stop()
         await running
     total = outcome.total()
