@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import hypothesis
 import pytest
 import trustme
+
+from aionet.core.loop import LoopShared
 
 from .tools import in_ci
 
@@ -24,13 +28,26 @@ hypothesis.settings.load_profile("ci" if in_ci() else "default")
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Each async test runs once on every loop; ``@pytest.mark.asyncio(loop_factories=["asyncio"])`` narrows it."""
-    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+    """Each async test runs once on every loop; ``@pytest.mark.asyncio(loop_factories=["asyncio"])`` narrows it.
+
+    On asyncio with the loop's transports, on uvloop with our own where they are built; ``AIONET_SWAPPED=1`` has it the
+    other way round.
+    """
+    swapped = os.environ.get("AIONET_SWAPPED") == "1"
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+        "asyncio": partial(_new_loop, asyncio.new_event_loop, native=swapped)
+    }
     if sys.platform != "win32":
         import uvloop
 
-        factories["uvloop"] = uvloop.new_event_loop
+        factories["uvloop"] = partial(_new_loop, uvloop.new_event_loop, native=not swapped)
     return factories
+
+
+def _new_loop(make: Callable[[], asyncio.AbstractEventLoop], *, native: bool) -> asyncio.AbstractEventLoop:
+    loop = make()
+    loop._aionet_shared = LoopShared(loop, native=native)  # type: ignore[attr-defined]
+    return loop
 
 
 @dataclass(frozen=True, slots=True)

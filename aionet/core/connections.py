@@ -128,7 +128,7 @@ def connection_factory(context: StreamContext[Any]) -> Callable[[], StreamConnec
     """What makes the protocol of each new connection of this route."""
     # Not under the loop's own TLS, a client's: where the peer's end comes together with more than fits the buffer,
     # asyncio forgets the rest (sslproto: _do_flush after _do_read__buffered).
-    buffered = not context.shared.is_uvloop and context.half_close
+    buffered = context.shared.buffer is not None and context.half_close
     kind = (_BUFFERED if buffered else _PLAIN)[context.style]
     if context.style is StreamStyle.CALLBACK and type(context.make_codec()) is RawCodec:
         kind = _BufferedChunk if buffered else ChunkConnection

@@ -129,6 +129,9 @@ class StreamListener:
         return [_bound(self.endpoint, sock) for sock in self._sockets]
 
     async def _make_server(self, sock: socket.socket) -> asyncio.AbstractServer:
+        reactor = shared(self.context.loop).reactor
+        if reactor is not None:
+            return reactor.listen(sock, self._make_or_refuse)
         # A duplicate: closing it suspends accepting, while the kernel goes on queueing on the original. (Closing
         # one of two SO_REUSEPORT sockets instead would lose what is queued on it.)
         duplicate = sock.dup()

@@ -16,6 +16,11 @@ try:
 except ImportError:  # not on Windows, not on every interpreter
     uvloop = None  # type: ignore[assignment]
 
+try:
+    from ._epoll import Reactor
+except ImportError:  # it is compiled where there is a C compiler, for Linux
+    Reactor = None  # type: ignore[assignment,misc]
+
 __all__ = ["FAILURES", "LoopName", "LoopShared", "Turns", "client_events", "loop_factory", "loop_name", "run", "shared"]
 
 LoopName = Literal["auto", "uvloop", "asyncio"]
@@ -122,10 +127,11 @@ class LoopShared:
         "buffer",
         "client_deadlines",
         "is_uvloop",
+        "reactor",
         "turns",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, native: bool = True) -> None:
         self._loop = loop
         self._dirty: list[Flushable] = []
         self._scheduled = False
@@ -134,7 +140,9 @@ class LoopShared:
         self.client_deadlines: Deadlines | None = None
         self.turns = Turns(loop)  # of those who send files
         self.is_uvloop = loop_name(loop) == "uvloop"
-        self.buffer: memoryview | None = None if self.is_uvloop else memoryview(bytearray(READ_BUFFER))
+        self.reactor: Reactor | None = None if Reactor is None or not native else Reactor(loop)
+        reads_alone = self.is_uvloop or self.reactor is not None
+        self.buffer: memoryview | None = None if reads_alone else memoryview(bytearray(READ_BUFFER))
 
     def flush_later(self, item: Flushable) -> None:
         """Call ``item.flush_tick()`` at the end of this tick. The caller keeps from asking twice."""

@@ -344,5 +344,5 @@ class _BufferedTLSTransport(TLSTransport, asyncio.BufferedProtocol):
 
 
 def tls_transport(loop: asyncio.AbstractEventLoop) -> type[TLSTransport]:
-    """The class for this loop: uvloop reads into a buffer of its own."""
-    return TLSTransport if shared(loop).is_uvloop else _BufferedTLSTransport
+    """The class for this loop: uvloop's transports and our own read into a buffer of theirs."""
+    return TLSTransport if shared(loop).buffer is None else _BufferedTLSTransport

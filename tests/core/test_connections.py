@@ -39,6 +39,7 @@ async def coroutine(conn: Connection[Any]) -> None:
 def test_the_class_is_chosen_by_style_and_loop(
     make: Any, kind: type[Any], uvloop: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("aionet.core.loop.Reactor", None)
     if uvloop:
         as_on_uvloop(monkeypatch)
     with HandlerHarness(make(), codec=LineCodec()) as peer:

@@ -1,0 +1,16 @@
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+class Reactor:
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
+    def attach(self, sock: socket.socket, protocol: Any) -> SocketTransport: ...
+    def listen(self, sock: socket.socket, make_protocol: Callable[[], Any]) -> Acceptor: ...
+
+class Acceptor(asyncio.AbstractServer):
+    def start(self) -> None: ...
+
+class SocketTransport(asyncio.Transport): ...
