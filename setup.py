@@ -11,8 +11,11 @@ extensions = []
 if sys.platform == "linux":
     from Cython.Build import cythonize
 
+    sources = ["aionet/core/_epoll.pyx", "aionet/core/message_path.py"]
     extensions = cythonize(
-        [Extension("aionet.core._epoll", ["aionet/core/_epoll.pyx"], optional=True)], build_dir="build", force=True
+        [Extension(source.partition(".")[0].replace("/", "."), [source], optional=True) for source in sources],
+        build_dir="build",
+        compiler_directives={"annotation_typing": False, "boundscheck": False, "wraparound": False},
     )
 
 setup(ext_modules=extensions)

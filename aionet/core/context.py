@@ -18,6 +18,7 @@ from ..limits import Limits, Timeouts
 from ..styles import StreamStyle, stream_style
 from .deadlines import Deadlines
 from .loop import LoopShared, shared
+from .message_path import BATCHES, CHUNKS, MESSAGES
 
 __all__ = ["CodecFactory", "ConnectionNames", "Door", "StreamContext", "codec_factory"]
 
@@ -109,6 +110,7 @@ class StreamContext(Generic[M]):
         "sets_water",
         "shared",
         "style",
+        "takes",
         "tasks",
         "timeouts",
     )
@@ -134,6 +136,11 @@ class StreamContext(Generic[M]):
         self.style = StreamStyle.COROUTINE if handler is None else stream_style(handler)  # None: a client
         own = handler.codec if isinstance(handler, StreamHandler) else None
         self.make_codec: CodecFactory[M] = codec_factory(codec, own, endpoint)
+        self.takes = MESSAGES
+        if self.style is StreamStyle.BATCH:
+            self.takes = BATCHES
+        elif self.style is StreamStyle.CALLBACK and type(self.make_codec()) is RawCodec:
+            self.takes = CHUNKS
         self.loop = loop
         self.shared: LoopShared = shared(loop)
         self.events = events

@@ -13,7 +13,7 @@ from ..errors import ProtocolError
 from ..events import CloseReason
 from ..styles import StreamStyle
 from .context import StreamContext
-from .flow import CLOSING
+from .message_path import CLOSING
 from .stream import BY_INBOX, StreamConnection
 
 __all__ = ["CoroutineConnection"]

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from ..events import CloseReason, ConnectionClosed
 from ..handler import Codec
 from .context import StreamContext
-from .flow import CLOSING, nowhere
+from .flow import nowhere
 from .loop import FAILURES
+from .message_path import CLOSING
 from .sendfile import FileSendingConnection
 
 __all__ = ["EndingConnection"]
@@ -30,8 +31,6 @@ class EndingConnection(FileSendingConnection[M]):
         "_begun",
         "_close_by",
         "_eof",
-        "_feed",
-        "_partial_at",
         "_probed",
         "_probed_at",
         "_stash",
@@ -42,11 +41,10 @@ class EndingConnection(FileSendingConnection[M]):
 
     def __init__(self, context: StreamContext[M]) -> None:
         super().__init__(context)
-        self._feed: Callable[[bytes], list[M]] = self._codec.feed
         self._stash: list[M] | None = None  # received, held back
         self._begun = False
         self._eof = False
-        self._partial_at = self._taken_at = self._close_by = 0.0
+        self._taken_at = self._close_by = 0.0
         self._taken = -1
         self._asked = False  # whether the peer is there
         self._probed = -1  # ``bytes_received`` when it was last heard

@@ -10,7 +10,7 @@ import asyncio
 import errno
 import socket
 import struct
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
@@ -20,24 +20,16 @@ from ..events import Address, CloseReason, ConnectionStats, Event, HandlerFailed
 from ..handler import Codec, Connection, TLSFacts
 from .context import StreamContext
 from .loop import LoopShared
+from .message_path import CLOSING, MessagePath
 from .tls import tls_facts
 
-__all__ = ["CLOSING", "FLUSH_AT", "RESETS", "Membership", "OutboundConnection", "nowhere", "reason_of"]
+__all__ = ["RESETS", "Membership", "OutboundConnection", "nowhere", "reason_of"]
 
 M = TypeVar("M")
 M_contra = TypeVar("M_contra", contravariant=True)
 
-_JOIN: Final = b"".join  # of a single item it is that item, not a copy
-
-FLUSH_AT: Final = 64 * 1024
-"""Bytes of encoded output at which it leaves before its chunk, or its tick, is done."""
-
 RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
-
-CLOSING: Final = 1
-"""The bit of ``_held`` that says: closed, or about to be."""
-
 
 class Membership(Protocol[M_contra]):
     """What a connection knows of a group it belongs to."""
@@ -52,174 +44,29 @@ class Membership(Protocol[M_contra]):
         """``conn`` is gone."""
 
 
-class OutboundConnection(Connection[M]):
+class OutboundConnection(MessagePath, Connection[M]):
     """The half of a connection that sends, and what is asked of it from outside."""
 
-    __slots__ = (
-        "_batches",
-        "_batching",
-        "_codec",
-        "_congested",
-        "_context",
-        "_corked",
-        "_deadlines",
-        "_dirty",
-        "_encode",
-        "_exc",
-        "_groups",
-        "_heard_at",
-        "_held",
-        "_lost",
-        "_names",
-        "_out",
-        "_reason",
-        "_room",
-        "_transport",
-        "_transport_write",
-        "_waiters",
-        "bytes_received",
-        "bytes_sent",
-        "messages_dropped",
-        "messages_received",
-        "messages_sent",
-    )
+    __slots__ = ("_exc", "_lost", "_names", "_reason", "_transport", "_waiters")
 
-    _transport_write: Callable[[bytes], None]
+    _context: StreamContext[M]
 
     def __init__(self, context: StreamContext[M]) -> None:
-        self._context = context
-        self._codec: Codec[M] = context.make_codec()
-        self._encode = self._codec.encode
+        super().__init__(context, context.make_codec())
         self._transport: asyncio.Transport | None = None
-        self._deadlines = context.deadlines
-        self._out: list[Any] = []  # encoded, not yet given to the transport; messages to be encoded, while batching
-        self._room = FLUSH_AT  # bytes that may still gather in it
-        self._corked = False  # inside a chunk of our own, at whose end everything is flushed
-        self._batches = self._codec.encode_batch if self._codec.batches else None
-        self._batching: Callable[[list[Any]], bytes] | None = None  # inside such a chunk: what will encode ``_out``
-        self._dirty = False  # waiting for the end of the tick
-        self._held = 0  # why no messages are delivered just now, as bits
-        self._congested = False  # the transport holds more than high_water
         self._lost = False
         self._names: tuple[Address, Address] | None = None  # of a TLS transport, which forgets them when it closes
         self._reason: CloseReason | None = None
         self._exc: BaseException | None = None
-        self._groups: list[Membership[Any]] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
-        self._heard_at = 0.0
-        self.bytes_received = self.bytes_sent = 0
-        self.messages_received = self.messages_sent = self.messages_dropped = 0
 
     # ---- writing -------------------------------------------------------------------------------
-
-    def write(self, message: M) -> None:
-        data: Any  # bytes, encoded or to be encoded
-        if self._batching is not None:
-            if type(message) is not bytes:  # others are mutable: encoded, and so copied, at once
-                self._put(self._encode(message))
-                return
-            data = message
-        elif self._corked:
-            data = self._encode(message)
-        else:
-            self._put(self._encode(message))
-            return
-        self._out.append(data)
-        self._room = room = self._room - len(data)
-        if room < 0:
-            self._flush()
 
     def write_encoded(self, data: bytes) -> None:
         self._put(self._codec.carry(data) if self._codec.replies else data)
 
-    def _put(self, data: bytes) -> None:
-        if self._corked:
-            if self._batching and not self._end_batch():
-                return
-            self._out.append(data)
-            self._room -= len(data)
-            if self._room < 0:
-                self._flush()
-        elif not self._held & CLOSING:
-            if self._groups:
-                for group in self._groups:
-                    group.settle_member(self)
-            self.enqueue(data)
-
-    def enqueue(self, data: bytes) -> None:
-        """Append encoded bytes for the end of the tick. For groups; everybody else writes."""
-        self._out.append(data)
-        self._room -= len(data)
-        if self._room < 0:
-            self._flush()
-        elif not self._dirty:
-            self._dirty = True
-            self._context.shared.flush_later(self)
-
-    def flush_tick(self) -> None:
-        self._dirty = False
-        if self._out and not self._held & CLOSING:
-            self._flush()
-
-    def _end_batch(self) -> bool:
-        """Encode what is batched; the rest of the chunk is encoded message by message. False: it cannot be."""
-        encode_batch, self._batching = self._batching, None
-        batch, self._out = self._out, []
-        if batch and encode_batch is not None:
-            try:
-                self._out.append(encode_batch(batch))
-            except Exception as exc:
-                self._give_up(batch, exc)
-                return False
-        return True
-
-    def _give_up(self, batch: list[Any], exc: Exception) -> None:
-        """One of a batch cannot be encoded: what was written before it leaves, and the connection ends.
-
-        Nothing is raised: whoever called may have written something else, and what followed in the batch is lost.
-        """
-        self._batching = None
-        good: list[bytes] = []
-        with suppress(Exception):
-            good.extend(map(self._encode, batch))  # keeps what came before the one that raises
-        if good:
-            with suppress(TypeError):  # where the codec gives what is not bytes, nothing can leave
-                self.send_now(b"".join(good))
-                self.messages_sent += len(good)
-        self._fail("write", exc)
-
-    def _fail(self, where: str, exc: BaseException) -> None:
-        """Report the user's exception and end the connection for it."""
-        raise NotImplementedError
-
     def _report(self, where: str, exc: BaseException) -> None:
         self._context.events.emit(HandlerFailed(self._context.name, self.peername, where, exc))
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        self._room = FLUSH_AT
-        try:
-            data = _JOIN(out) if self._batching is None else self._batching(out)
-        except Exception as exc:
-            if self._batching:
-                self._give_up(out, exc)
-            else:  # the codec's encode, or a call of write_encoded, gave something that is not bytes
-                self._fail("write", exc)
-            return
-        self.messages_sent += len(out)
-        if self._congested and self._too_far_behind(len(data)):
-            return
-        self.bytes_sent += len(data)
-        self._heard_at = self._deadlines.now
-        self._transport_write(data)
-
-    def send_now(self, data: bytes) -> None:
-        """Hand bytes to the transport. For groups, and only while nothing else waits here."""
-        if self._congested and self._too_far_behind(len(data)):
-            return
-        self.bytes_sent += len(data)
-        self._heard_at = self._deadlines.now
-        self._transport_write(data)
 
     def _too_far_behind(self, more: int) -> bool:
         assert self._transport is not None

@@ -26,7 +26,8 @@ import anyio.to_thread
 
 from ..events import CloseReason
 from .context import StreamContext
-from .flow import CLOSING, RESETS, OutboundConnection
+from .flow import RESETS, OutboundConnection
+from .message_path import CLOSING
 
 __all__ = ["FileSendingConnection"]
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from types import SimpleNamespace
 from typing import Any, Final, TypeVar, cast
 
 from ..errors import ProtocolError
 from ..events import CloseReason, ConnectionOpened
-from ..handler import Connection
 from .context import ConnectionNames, StreamContext
 from .ending import EndingConnection
-from .flow import CLOSING, reason_of
-from .loop import FAILURES
+from .flow import reason_of
+from .message_path import CLOSING
 
 __all__ = ["StreamConnection"]
 
@@ -37,13 +36,12 @@ class StreamConnection(EndingConnection[M]):
     It is the transport's protocol itself (by duck typing: ``asyncio.Protocol`` would add nothing but a base).
     """
 
-    __slots__ = ("_eof_told", "_on_message", "_state", "address_key")
+    __slots__ = ("_eof_told", "_state", "address_key")
 
     def __init__(self, context: StreamContext[M]) -> None:
         super().__init__(context)
         if self._codec.replies:
             self._feed = self._feed_and_reply if self._codec.is_open else self._feed_opening
-        self._on_message: Callable[[Connection[M], Any], Any] = context.on_message
         self._eof_told = False
         self._state: Any = None
         self.address_key: Hashable = None  # the door's: what this connection is counted by
@@ -83,29 +81,6 @@ class StreamConnection(EndingConnection[M]):
             self._start()
         else:
             self._open()
-
-    def data_received(self, data: bytes) -> None:
-        self.bytes_received += len(data)
-        self._heard_at = self._deadlines.now
-        try:
-            messages = self._feed(data)
-            self.messages_received += len(messages)
-        except ProtocolError as fault:  # a codec that raises instead of setting it
-            self._codec.fault = fault  # type: ignore[misc]
-            messages = []
-        except Exception as exc:
-            self._fail("codec.feed", exc)
-            return
-        if messages:
-            self._partial_at = 0.0
-            if self._held:
-                self._hold_back(messages)
-            else:
-                self._deliver(messages)
-        elif not self._partial_at:
-            self._partial_at = self._heard_at
-        if self._codec.fault is not None:
-            self._meet_fault(self._codec.fault)
 
     def eof_received(self) -> bool:
         self._eof = True
@@ -169,26 +144,6 @@ class StreamConnection(EndingConnection[M]):
 
     def _start(self) -> None:
         self._call("on_connect", self._context.on_connect, self)
-
-    def _deliver(self, messages: list[M]) -> None:
-        on_message = self._on_message
-        if not self._groups:  # a member keeps the order of its own and its groups' messages by the longer way
-            self._corked = True
-            if not self._out:
-                self._batching = self._batches
-        rest = iter(messages)
-        try:
-            for message in rest:
-                on_message(self, message)
-                if self._held:
-                    self._hold_back(list(rest))
-                    break
-            if self._out and not self._dirty:
-                self._flush()
-            self._corked = False
-            self._batching = None
-        except FAILURES as exc:
-            self._fail("on_message", exc)
 
     def _hold_back(self, messages: list[M]) -> None:
         if self._held & CLOSING or not messages:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from aionet import Connection, LineCodec, StreamHandler
-from aionet.core.connections import BatchConnection, connection_factory
+from aionet.core.connections import connection_factory
 from aionet.core.coroutine import CoroutineConnection
 from aionet.core.loop import READ_BUFFER
 from aionet.core.stream import StreamConnection
@@ -30,7 +30,7 @@ async def coroutine(conn: Connection[Any]) -> None:
     ("make", "kind"),
     [
         (Recorder, StreamConnection),
-        (BatchRecorder, BatchConnection),
+        (BatchRecorder, StreamConnection),
         (AsyncRecorder, CoroutineConnection),
         (lambda: coroutine, CoroutineConnection),
     ],

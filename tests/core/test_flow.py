@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 from aionet import CloseReason, Connection, JsonCodec, LengthPrefixCodec, LineCodec, RawCodec, StreamHandler
-from aionet.core.flow import FLUSH_AT, OutboundConnection
+from aionet.core.flow import OutboundConnection
+from aionet.core.message_path import FLUSH_AT
 from aionet.errors import EncodeError
 from aionet.limits import Limits
 from aionet.testing import HandlerHarness
