@@ -36,7 +36,7 @@ class LineCodec(Codec[bytes]):
     batches = True
     text = True
 
-    __slots__ = ("_pending", "delimiter", "eof_ends_line", "fault", "keep_cr", "max_size")
+    __slots__ = ("_byte", "_pending", "delimiter", "eof_ends_line", "fault", "keep_cr", "max_size")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class LineCodec(Codec[bytes]):
             raise ConfigError(f"delimiter must be at least one byte, such as b'\\n', not {delimiter!r}")
         self.max_size = whole_number("max_size", max_size)
         self.delimiter = delimiter
+        self._byte = delimiter[0] if len(delimiter) == 1 else None  # most messages are searched for it by memchr(3)
         self.keep_cr = keep_cr or delimiter != b"\n"
         self.eof_ends_line = eof_ends_line
         self.fault: ProtocolError | None = None
@@ -97,11 +98,16 @@ class LineCodec(Codec[bytes]):
         Raises:
             EncodeError: not bytes-like, longer than ``max_size``, or the delimiter would be found inside it.
         """
-        if type(message) is not bytes:
-            message = to_bytes(message)
-        size = len(message)
-        line = message + self.delimiter
-        if size > self.max_size or line.find(self.delimiter) != size:
+        byte = self._byte
+        if byte is None or type(message) is not bytes:
+            return self._encode_any(to_bytes(message))
+        if byte in message or len(message) > self.max_size:
+            raise self._cannot_encode(message)
+        return message + self.delimiter
+
+    def _encode_any(self, message: bytes) -> bytes:
+        line = message + self.delimiter  # a longer one may arise across the seam
+        if len(message) > self.max_size or line.find(self.delimiter) != len(message):
             raise self._cannot_encode(message)
         return line
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
@@ -27,13 +27,13 @@ class CoroutineConnection(StreamConnection[M]):
     On a server one task runs the handler; a client has no task, its user's own code receives.
     """
 
-    __slots__ = ("_ended", "_fault", "_inbox", "_inbox_mark", "_receiver", "_task")
+    __slots__ = ("_ended", "_fault", "_task")
+
+    _inbox: deque[M]
 
     def __init__(self, context: StreamContext[M]) -> None:
         super().__init__(context)
-        self._inbox: deque[M] = deque()
-        self._inbox_mark = 0  # bytes_received when the inbox was last empty
-        self._receiver: asyncio.Future[None] | None = None
+        self._inbox = deque()
         self._ended = False  # nothing will be added to the inbox
         self._fault: ProtocolError | None = None
         self._task: asyncio.Task[None] | None = None
@@ -86,38 +86,16 @@ class CoroutineConnection(StreamConnection[M]):
 
     # ---- out: the coroutine takes from here ----------------------------------------------------
 
-    async def receive(self) -> M:
-        if self._inbox and self._receiver is None:
-            return self._take()
-        await self._message()
-        return self._take()
-
-    def receive_nowait(self) -> M:
-        if self._inbox and self._receiver is None:
-            return self._take()
+    def _nothing_yet(self) -> None:
         raise anyio.WouldBlock
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> M:
-        if self._inbox and self._receiver is None:
-            return self._take()
-        try:
-            await self._message()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-        return self._take()
-
-    def _take(self) -> M:
-        message = self._inbox.popleft()
-        if not self._inbox and self._codec.pending and not self._stash:
+    def _all_taken(self) -> None:
+        if self._codec.pending and not self._stash:
             self._feed_pending()
         if not self._inbox:
             self._inbox_mark = self.bytes_received
             if self._held & BY_INBOX and not self._ended:
                 self._release(BY_INBOX)
-        return message
 
     def _feed_pending(self) -> None:
         """The next messages of a chunk that came before: its codec gives them a few at a time."""

@@ -8,14 +8,15 @@ cdef Py_ssize_t _FLUSH_AT
 
 
 cdef class MessagePath:
-    cdef public object _batches, _batching, _codec, _context, _deadlines, _encode, _feed, _on_message, _transport_write
+    cdef public object _batches, _batching, _codec, _context, _deadlines, _encode, _feed, _inbox, _on_message, _receiver, _transport_write
     cdef public bint _congested, _corked, _dirty
     cdef public list _groups, _out
     cdef public double _heard_at, _partial_at
     cdef public int _held, _takes
     cdef public Py_ssize_t _room
-    cdef public long long bytes_received, bytes_sent, messages_dropped, messages_received, messages_sent
+    cdef public long long _inbox_mark, bytes_received, bytes_sent, messages_dropped, messages_received, messages_sent
 
+    cpdef _take(self)
     cpdef write(self, message)
     cpdef _put(self, data)
     cpdef enqueue(self, data)

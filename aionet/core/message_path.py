@@ -7,9 +7,13 @@ and what others override is called by its name.
 
 from __future__ import annotations
 
+from asyncio import Future
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
+
+from anyio import EndOfStream
 
 from ..errors import ProtocolError
 from .loop import FAILURES
@@ -52,9 +56,12 @@ class MessagePath:
         "_groups",
         "_heard_at",
         "_held",
+        "_inbox",
+        "_inbox_mark",
         "_on_message",
         "_out",
         "_partial_at",
+        "_receiver",
         "_room",
         "_takes",
         "_transport_write",
@@ -85,6 +92,9 @@ class MessagePath:
         self._held = 0  # why no messages are delivered just now, as bits
         self._congested = False  # the transport holds more than high_water
         self._groups: list[Any] | None = None
+        self._inbox: deque[Any] | None = None  # what a coroutine takes from
+        self._inbox_mark = 0  # bytes_received when it was last empty
+        self._receiver: Future[None] | None = None  # done when there is something to take
         self._heard_at = self._partial_at = 0.0
         self.bytes_received = self.bytes_sent = 0
         self.messages_received = self.messages_sent = self.messages_dropped = 0
@@ -157,6 +167,36 @@ class MessagePath:
             self._batching = None
         except FAILURES as exc:
             self._fail("on_messages" if self._takes == _BATCHES else "on_message", exc)
+
+    # ---- taken by a coroutine ------------------------------------------------------------------
+
+    async def receive(self) -> Any:
+        if not self._inbox or self._receiver is not None:
+            await self._message()
+        return self._take()
+
+    def receive_nowait(self) -> Any:
+        if not self._inbox or self._receiver is not None:
+            self._nothing_yet()
+        return self._take()
+
+    def __aiter__(self) -> Any:
+        return self
+
+    async def __anext__(self) -> Any:
+        if not self._inbox or self._receiver is not None:
+            try:
+                await self._message()
+            except EndOfStream:
+                raise StopAsyncIteration from None
+        return self._take()
+
+    def _take(self) -> Any:
+        inbox = self._inbox
+        message = inbox.popleft()  # type: ignore[union-attr]
+        if not inbox:
+            self._all_taken()
+        return message
 
     # ---- out -----------------------------------------------------------------------------------
 
@@ -270,6 +310,18 @@ class MessagePath:
 
     def _meet_fault(self, fault: ProtocolError) -> None:
         """The peer broke the grammar."""
+        raise NotImplementedError
+
+    async def _message(self) -> None:
+        """Return once the inbox has a message, or raise what ended it."""
+        raise NotImplementedError
+
+    def _nothing_yet(self) -> None:
+        """Raise what says that no message is there."""
+        raise NotImplementedError
+
+    def _all_taken(self) -> None:
+        """The inbox is empty again."""
         raise NotImplementedError
 
     def _too_far_behind(self, more: int) -> bool:

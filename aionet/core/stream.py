@@ -269,10 +269,10 @@ class StreamConnection(EndingConnection[M]):
             self._check_open()
             await self._wait()
 
-    async def receive(self) -> M:
-        raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")
+    async def _message(self) -> None:
+        self._nothing_yet()
 
-    def receive_nowait(self) -> M:
+    def _nothing_yet(self) -> None:
         raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")
 
     # ---- looking -------------------------------------------------------------------------------

@@ -25,8 +25,9 @@ LINE: Final = b"x" * 63 + b"\n"
 CALLBACK_OBJECTS: Final = 7
 """Objects that the garbage collector tracks for an idle connection in callback style: itself, its codec, its list for
 output, four bound methods."""
-COROUTINE_OBJECTS: Final = 20
-"""The same with a task: the task, its context, the coroutines from the handler down to the future it waits for."""
+COROUTINE_OBJECTS: Final = 24
+"""The same with a task: the task, its context, the coroutines from the handler down to the future it waits for; a
+compiled coroutine is three objects."""
 
 
 # ── writes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
