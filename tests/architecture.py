@@ -117,9 +117,13 @@ class Import:
 
 
 def read_sources(root: Path, *directories: str) -> dict[str, str]:
-    """All Python files of these directories; one that does not exist has none."""
-    files = [file for directory in directories for file in sorted((root / directory).rglob("*.py"))]
-    return {file.relative_to(root).as_posix(): file.read_text(encoding="utf-8") for file in files}
+    """All Python files of these directories; one that does not exist has none. A compiled module is its ``.pyi``."""
+    files = [file for directory in directories for file in sorted((root / directory).rglob("*.py*"))]
+    return {
+        file.relative_to(root).as_posix(): file.read_text(encoding="utf-8")
+        for file in files
+        if file.suffix in (".py", ".pyi")
+    }
 
 
 def module_name(path: str) -> str:

@@ -83,7 +83,9 @@ def leaves(peer: socket.socket) -> None:
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["tcp", "unix"])
 @pytest.mark.parametrize("state", [idle, paused, full, paused_and_full, said_eof, closing])
 @pytest.mark.parametrize("end", [idle, says_eof, says_eof_and_is_reset, reset, leaves])
-async def test_no_state_is_told_of_for_ever(family: int, state: Callable[[Any], None], end: Callable[[Any], None]) -> None:
+async def test_no_state_is_told_of_for_ever(
+    family: int, state: Callable[[Any], None], end: Callable[[Any], None]
+) -> None:
     loop = CountingLoop()
     with pair(family) as (ours, peer):
         protocol = Notes(eof_received=stay)
@@ -264,7 +266,9 @@ async def test_connections_begin_in_the_context_of_who_listens_and_share_none() 
 # ── what is thrown through ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("callback", ["data_received", "eof_received", "pause_writing", "resume_writing", "connection_lost"])
+@pytest.mark.parametrize(
+    "callback", ["data_received", "eof_received", "pause_writing", "resume_writing", "connection_lost"]
+)
 @pytest.mark.parametrize("name", ["asyncio", "uvloop"])
 def test_an_interrupt_passes_and_the_connection_goes_on(callback: str, name: Any) -> None:
     interrupts = [KeyboardInterrupt()]
