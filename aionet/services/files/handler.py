@@ -166,7 +166,7 @@ class Files(StreamHandler[Message]):
         """Call a method of the conversation in a thread. It is closed only when the thread is out of it."""
         connected = cast(_Connected, conn.state)
         disk = self._writing if connected.conversation.writes else self._reading
-        return await disk.run(_use, connected.lease, function, *args)
+        return await connected.lease.run(disk, lambda _: function(*args))
 
 
 class _Connected:
@@ -182,11 +182,6 @@ class _Connected:
 
 def _conversation(conn: Connection[Message]) -> Conversation:
     return cast(_Connected, conn.state).conversation
-
-
-def _use(lease: Lease[Conversation], function: Callable[[*Ts], R], *args: *Ts) -> R:
-    with lease.use():
-        return function(*args)
 
 
 async def _act(conn: Connection[Message], conversation: Conversation, step: Step) -> int:

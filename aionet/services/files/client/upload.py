@@ -73,7 +73,7 @@ async def send_file(
                 await remote.ask(Request("CANCEL", name, {"upload": original.upload}))
                 if attempt + 1 == _ROUNDS:
                     raise
-                await disk.run(_restart, lease)
+                await lease.run(disk, _restart)
             finally:
                 progress.leave(file, whole=whole)
         raise AssertionError
@@ -108,7 +108,7 @@ class _Upload:
             await self._prove()
         for round_ in range(_ROUNDS):
             await self._send()
-            digest = await self._disk.run(_whole_digest, self._lease)
+            digest = await self._lease.run(self._disk, _whole_digest)
             try:
                 await self._commit(digest)
             except Mismatch as exc:
@@ -133,7 +133,7 @@ class _Upload:
         """Find out which chunks of what the server has are to be sent again."""
         original = self._original
         manifest, _ = await fetch_manifest(self._remote, self._name, original.size, upload=original.upload)
-        numbers = await self._disk.run(_unproven, self._lease, manifest)
+        numbers = await self._lease.run(self._disk, _unproven, manifest)
         self._repairs = deque(_units(manifest.ranges(numbers)))
         return numbers
 
@@ -171,7 +171,7 @@ class _Upload:
             for start, end in pieces:
                 if len(asked) == _AHEAD:
                     await self._acknowledged(channel, asked)
-                data = await self._disk.run(_read, self._lease, start, end - start)
+                data = await self._lease.run(self._disk, _read, start, end - start)
                 channel.post(put_request(self._name, self._original.upload, start, len(data), size))
                 asked.append((start, end))
                 await self._send_body(channel, data)
@@ -215,28 +215,24 @@ def _close(original: Original) -> None:
     original.close()
 
 
-def _restart(lease: Lease[Original]) -> None:
-    with lease.use() as original:
-        original.restart()
+def _restart(original: Original) -> None:
+    original.restart()
 
 
-def _read(lease: Lease[Original], offset: int, size: int) -> bytes:
-    with lease.use() as original:
-        data = original.read(offset, size)
-        if len(data) < size:
-            original.check_unchanged()
-            raise Changed(f"{original.label} became smaller while it was sent")
-        return data
-
-
-def _unproven(lease: Lease[Original], manifest: Manifest) -> list[int]:
-    with lease.use() as original:
-        return manifest.unproven(original.read)
-
-
-def _whole_digest(lease: Lease[Original]) -> str:
-    """The hash of the version that was sent: read once more if not all of it was read in order."""
-    with lease.use() as original:
-        original.hash_up_to(original.size)
+def _read(original: Original, offset: int, size: int) -> bytes:
+    data = original.read(offset, size)
+    if len(data) < size:
         original.check_unchanged()
-        return original.digest()
+        raise Changed(f"{original.label} became smaller while it was sent")
+    return data
+
+
+def _unproven(original: Original, manifest: Manifest) -> list[int]:
+    return manifest.unproven(original.read)
+
+
+def _whole_digest(original: Original) -> str:
+    """The hash of the version that was sent: read once more if not all of it was read in order."""
+    original.hash_up_to(original.size)
+    original.check_unchanged()
+    return original.digest()
