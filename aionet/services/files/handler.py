@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeVar, TypeVarTuple, cast
 
 import anyio
@@ -36,6 +37,9 @@ Ts = TypeVarTuple("Ts")
 
 _GATHERED: Final = 1 * MIB
 """Bytes of an upload that a thread writes and hashes at once, while as many more come in."""
+
+_ENOUGH: Final = 256 * KIB
+"""Bytes of an upload that are worth a hop to a thread. After a cut as many that had come are sent again."""
 
 _COLLECTED: Final = 64 * KIB
 """Bytes of a body that is waited for, instead of being written piece by piece."""
@@ -130,7 +134,7 @@ class Files(StreamHandler[Message]):
             await self._answer(conn, message)
         elif isinstance(message, Request) and message.size <= _COLLECTED and message.verb != "PUT":
             pieces: list[bytes] = []
-            await _gather(conn, pieces, message.size, all_of_it=True)
+            await _gather(conn, pieces, message.size)
             await self._answer(conn, [(message, b"".join(pieces))])
         elif isinstance(message, Request):
             await self._receive(conn, message)
@@ -150,17 +154,22 @@ class Files(StreamHandler[Message]):
     async def _receive(self, conn: Connection[Message], request: Request) -> None:
         """Take a large body, as it comes: what is there is written, while more comes in."""
         conversation, missing = _conversation(conn), request.size
-        answer = await self._run(conn, conversation.receive, request)
-        while not answer and missing:
-            pieces: list[bytes] = []
-            missing -= await _gather(conn, pieces, min(missing, _GATHERED))
-            answer = await self._run(conn, conversation.take, pieces, not missing)
+        pieces: list[bytes] = []
+        missing -= _take_what_is_there(conn, pieces, min(missing, _GATHERED))
+        begin: Request | None = request
+        answer = b""
+        if not pieces:  # whoever sends nothing behind the line may wait for a refusal
+            begin, answer = None, await self._run(conn, conversation.receive, request)
+        while not answer:
+            missing -= await _gather(conn, pieces, min(missing, _GATHERED), _ENOUGH)
+            answer = await self._run(conn, conversation.take, pieces, not missing, begin)
+            begin, pieces = None, []
         _report(conn, conversation)
         await conn.send(answer)
         if missing > _PASSED_OVER:
             conn.close()
         elif missing:
-            await _gather(conn, [], missing, all_of_it=True)
+            await _gather(conn, [], missing)
 
     async def _run(self, conn: Connection[Message], function: Callable[[*Ts], R], *args: *Ts) -> R:
         """Call a method of the conversation in a thread. It is closed only when the thread is out of it."""
@@ -202,17 +211,26 @@ async def _act(conn: Connection[Message], conversation: Conversation, step: Step
     return 0
 
 
-async def _gather(conn: Connection[Message], pieces: list[bytes], wanted: int, *, all_of_it: bool = False) -> int:
-    """Wait for bytes of a body; take what is there, at most ``wanted``, or all of that; how many."""
+async def _gather(conn: Connection[Message], pieces: list[bytes], wanted: int, enough: int = MAX_SIZE) -> int:
+    """Wait for bytes of a body: all that are ``wanted``, or what is there once these are ``enough``; how many."""
     size = 0
-    while size < wanted:
-        try:
-            piece = conn.receive_nowait() if size and not all_of_it else await conn.receive()
-        except anyio.WouldBlock:
-            break
+    while size < min(wanted, enough):
+        piece = await conn.receive()
         assert isinstance(piece, bytes)  # the codec gives nothing else until the body is complete
         pieces.append(piece)
         size += len(piece)
+    return size + _take_what_is_there(conn, pieces, wanted - size)
+
+
+def _take_what_is_there(conn: Connection[Message], pieces: list[bytes], wanted: int) -> int:
+    """Take the pieces of a body that have come; at most so many bytes, and one piece more."""
+    size = 0
+    with suppress(anyio.WouldBlock):
+        while size < wanted:
+            piece = conn.receive_nowait()
+            assert isinstance(piece, bytes)
+            pieces.append(piece)
+            size += len(piece)
     return size
 
 

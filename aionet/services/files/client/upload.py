@@ -7,14 +7,16 @@ in the end, its manifest tells which chunks to send again.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from typing import Final
 
 from aionet.errors import ConnectError
 
-from ..disk import Disk, Lease, leased
+from ..disk import Disk, Lease, heard, leased
 from ..entries import format_time
 from ..errors import Changed, Interrupted, Mismatch, TransferError
 from ..wire import Request
@@ -168,10 +170,9 @@ class _Upload:
         size = self._original.size
         pieces = [*self._repairs, *_units([(received, size)])] or [(0, 0)]  # of an empty file, one empty piece
         try:
-            for start, end in pieces:
+            async for (start, end), data in self._read(pieces):
                 if len(asked) == _AHEAD:
                     await self._acknowledged(channel, asked)
-                data = await self._lease.run(self._disk, _read, start, end - start)
                 channel.post(put_request(self._name, self._original.upload, start, len(data), size))
                 asked.append((start, end))
                 await self._send_body(channel, data)
@@ -182,6 +183,21 @@ class _Upload:
                 while asked:
                     await self._acknowledged(channel, asked)
             raise
+
+    async def _read(self, pieces: Sequence[Range]) -> AsyncIterator[tuple[Range, bytes]]:
+        """Each piece with its bytes: the next is read, and hashed, while one is sent."""
+        coming = [self._begin_to_read(piece) for piece in pieces[:1]]
+        for piece, next_piece in zip_longest(pieces, pieces[1:]):
+            data = await coming.pop()
+            if next_piece is not None:
+                coming.append(self._begin_to_read(next_piece))
+            yield piece, data
+
+    def _begin_to_read(self, piece: Range) -> asyncio.Task[bytes]:
+        start, end = piece
+        task = asyncio.create_task(self._lease.run(self._disk, _read, start, end - start))
+        task.add_done_callback(heard)
+        return task
 
     async def _send_body(self, channel: Channel, data: bytes) -> None:
         step = len(data) if self._remote.rate is None else max(4096, int(self._remote.rate / 20))
