@@ -21,6 +21,7 @@ from aionet.routing import regex
 
 from .commands import commands
 from .conversation import Close, Conversation, Pause, Service, Step
+from .direct import BLOCK
 from .disk import THREADS, Disk, Lease
 from .errors import from_os_error
 from .manifest import Hashes
@@ -38,8 +39,8 @@ Ts = TypeVarTuple("Ts")
 _GATHERED: Final = 1 * MIB
 """Bytes of an upload that a thread writes and hashes at once, while as many more come in."""
 
-_ENOUGH: Final = 256 * KIB
-"""Bytes of an upload that are worth a hop to a thread. After a cut as many that had come are sent again."""
+_ENOUGH: Final = 64 * KIB
+"""Bytes of an upload that are worth a hop to a thread. After a cut as many that had come may be sent again."""
 
 _COLLECTED: Final = 64 * KIB
 """Bytes of a body that is waited for, instead of being written piece by piece."""
@@ -98,9 +99,9 @@ class Files(StreamHandler[Message]):
         self.codec = RequestCodec(max_body=MAX_SIZE if checked.writable else _PASSED_OVER)
         self.limits = Limits(
             # A connection holds a descriptor for its file, and if it writes up to 32 more for a moment; and in bytes
-            # what is said below, and once more in the threads: 100 KiB, or 2 MiB if it writes.
+            # what is said below, and half as much in the threads: 100 KiB, or 3 MiB if it writes.
             max_connections=1_000,
-            max_inbound=_GATHERED if checked.writable else 64 * KIB,
+            max_inbound=2 * _GATHERED if checked.writable else 64 * KIB,
         )
         self._service = Service(
             self.store, commands(writable=checked.writable), None if token is None else Tokens(token), Hashes()
@@ -162,8 +163,9 @@ class Files(StreamHandler[Message]):
             begin, answer = None, await self._run(conn, conversation.receive, request)
         while not answer:
             missing -= await _gather(conn, pieces, min(missing, _GATHERED), _ENOUGH)
+            left = _split_off(pieces, BLOCK) if missing else b""
             answer = await self._run(conn, conversation.take, pieces, not missing, begin)
-            begin, pieces = None, []
+            begin, pieces = None, [left] if left else []
         _report(conn, conversation)
         await conn.send(answer)
         if missing > _PASSED_OVER:
@@ -232,6 +234,16 @@ def _take_what_is_there(conn: Connection[Message], pieces: list[bytes], wanted: 
             pieces.append(piece)
             size += len(piece)
     return size
+
+
+def _split_off(pieces: list[bytes], block: int) -> bytes:
+    """Take off what is behind the last whole block: then the next bytes begin one, too."""
+    count = sum(map(len, pieces)) % block
+    if not count or len(pieces[-1]) <= count:
+        return b""
+    left = pieces[-1][-count:]
+    pieces[-1] = pieces[-1][:-count]
+    return left
 
 
 def _report(conn: Connection[Message], conversation: Conversation) -> None:
