@@ -24,7 +24,7 @@ SHARED = "the loads share a core; that of echo goes before the others there (SCH
 
 
 def cases(bench: Bench) -> list[Case]:
-    return [_mixed(bench), _downloads(bench)]
+    return [_mixed(bench)] if bench.settings.quick else [_mixed(bench), _downloads(bench)]
 
 
 def _mixed(bench: Bench) -> Case:
