@@ -1,8 +1,8 @@
 """Writing whole blocks past the page cache (O_DIRECT). Blocks; for threads.
 
-A large upload is not read soon, and does not fit into the memory of many machines. Written through the page cache, each
-GiB takes 0.4 to 2 s of a processor for pages that are found, filled, and thrown out again; so, 0.2 s. Whatever does not
-fit, or is not known to a file system, goes the usual way: nobody else has to care.
+A large upload is seldom read soon, and pushes what is read often out of memory. Through the page cache a GiB takes 0.4
+to 2 s of CPU, for pages that are found, filled and thrown out again; past it, 0.2 s. What is no whole block, and what a
+file system does not take so, is left to the caller, who is told how much went.
 """
 
 from __future__ import annotations
