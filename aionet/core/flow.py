@@ -164,11 +164,6 @@ class OutboundConnection(MessagePath, Connection[M]):
         key = self._codec.encoding_key()
         return self._context if key is None else key
 
-    @property
-    def keeps_up(self) -> bool:
-        """Whether bytes may go straight to the transport: open, nothing waiting here, nor too much there."""
-        return not self._out and not self._congested and not self._held & CLOSING
-
     def emit(self, event: Event) -> None:
         """Report something about this connection."""
         self._context.events.emit(event)

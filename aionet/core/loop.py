@@ -30,6 +30,10 @@ FAILURES: Final = (Exception, asyncio.CancelledError)
 """What a user's code fails by. ``CancelledError`` is no ``Exception``, but a callback that asks for the result of a
 cancelled future raises it all the same, and a callback is no task that could have been cancelled."""
 
+AT_ONCE: Final = 64
+"""Members of groups that are sent to in one tick: some 0.2 ms. The others have their turn in the next ones, so that a
+broadcast to thousands does not keep everybody else waiting while the kernel takes it."""
+
 READ_BUFFER: Final = 64 * 1024
 """Bytes read at once. asyncio's own transports allocate 256 KiB anew for each read, which glibc serves by mmap and
 munmap: 47-57 us an echo, against 18.5 with one shared buffer. uvloop has a shared buffer of its own. No larger, because
@@ -124,6 +128,8 @@ class LoopShared:
         "_scheduled",
         "_speaker",
         "_speakers",
+        "_turn",
+        "allowance",
         "buffer",
         "client_deadlines",
         "is_uvloop",
@@ -135,6 +141,8 @@ class LoopShared:
         self._loop = loop
         self._dirty: list[Flushable] = []
         self._scheduled = False
+        self._turn: deque[Flushable] = deque()
+        self.allowance = AT_ONCE  # of sends to members of groups, left in this tick
         self._speakers: list[Speaker] = []
         self._speaker: Speaker | None = None  # the last of them
         self.client_deadlines: Deadlines | None = None
@@ -147,6 +155,11 @@ class LoopShared:
     def flush_later(self, item: Flushable) -> None:
         """Call ``item.flush_tick()`` at the end of this tick. The caller keeps from asking twice."""
         self._dirty.append(item)
+        self._schedule()
+
+    def flush_in_turn(self, item: Flushable) -> None:
+        """As :meth:`flush_later`, for one of many: each tick flushes some of them."""
+        self._turn.append(item)
         self._schedule()
 
     def _schedule(self) -> None:
@@ -169,12 +182,18 @@ class LoopShared:
         # others dirty (a resumed handler writes): they wait for the next tick, which lets the loop read in between.
         self._scheduled = False
         self._speaker = None
+        self.allowance = AT_ONCE
         speakers, self._speakers = self._speakers, []
         for group in speakers:
             self._flush_one(group)
         dirty, self._dirty = self._dirty, []
         for item in dirty:
             self._flush_one(item)
+        while self._turn and self.allowance > 0:
+            self.allowance -= 1
+            self._flush_one(self._turn.popleft())
+        if self._turn:
+            self._schedule()
 
     def _flush_one(self, item: Flushable) -> None:
         try:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from anyio import EndOfStream
 
 from ..errors import ProtocolError
-from .loop import FAILURES
+from .loop import FAILURES, LoopShared
 
 __all__ = ["BATCHES", "CHUNKS", "CLOSING", "FLUSH_AT", "MESSAGES", "MessagePath", "send_to_all"]
 
@@ -228,17 +228,23 @@ class MessagePath:
             if self._groups:
                 for group in self._groups:
                     group.settle_member(self)
-            self.enqueue(data)
+            self._out.append(data)
+            self._room -= len(data)
+            if self._room < 0:
+                self._flush()
+            elif not self._dirty:
+                self._dirty = True
+                self._context.shared.flush_later(self)
 
     def enqueue(self, data: bytes) -> None:
-        """Append encoded bytes for the end of the tick. For groups; everybody else writes."""
+        """Append encoded bytes, which leave when it is this connection's turn. For groups; everybody else writes."""
         self._out.append(data)
         self._room -= len(data)
         if self._room < 0:
             self._flush()
         elif not self._dirty:
             self._dirty = True
-            self._context.shared.flush_later(self)
+            self._context.shared.flush_in_turn(self)
 
     def flush_tick(self) -> None:
         self._dirty = False
@@ -329,14 +335,20 @@ class MessagePath:
         raise NotImplementedError
 
 
-def send_to_all(members: Iterable[MessagePath], data: bytes, count: int) -> list[MessagePath]:
+def send_to_all(shared: LoopShared, members: Iterable[MessagePath], data: bytes, count: int) -> list[MessagePath]:
     """Send the same bytes, which are ``count`` messages, to each connection that has nothing else to send before, and
-    keeps up. Returns the others."""
+    keeps up: to as many as a tick allows at once, to the rest in their turn. Returns those that do not."""
     others = []
+    allowance = shared.allowance
     for conn in members:
         if conn._out or conn._congested or conn._held & _CLOSING:
             others.append(conn)
-        else:
+        elif allowance > 0:
+            allowance -= 1
             conn.messages_sent += count
             conn.send_now(data)
+        else:
+            conn.messages_sent += count - 1  # which counts as one when it leaves
+            conn.enqueue(data)
+    shared.allowance = allowance
     return others
