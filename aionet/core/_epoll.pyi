@@ -5,6 +5,7 @@ from typing import Any
 
 class Reactor:
     loop: asyncio.AbstractEventLoop
+    events: int
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
     def attach(self, sock: socket.socket, protocol: Any) -> SocketTransport: ...

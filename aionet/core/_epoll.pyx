@@ -143,6 +143,7 @@ cdef class Reactor:
     cdef int _epoll
     cdef list _by_descriptor   # what is watched, at the index of its descriptor
     cdef Py_ssize_t _count
+    cdef readonly long long events   # that were found, in all
 
     def __cinit__(self):
         self._epoll = -1
@@ -219,6 +220,7 @@ cdef class Reactor:
         cdef int index, count = epoll_wait(self._epoll, events, EVENTS, 0)
         cdef int descriptor
         cdef object found
+        self.events += count
         for index in range(count):
             event = &events[index]
             descriptor = event.data.fd

@@ -30,8 +30,8 @@ FAILURES: Final = (Exception, asyncio.CancelledError)
 """What a user's code fails by. ``CancelledError`` is no ``Exception``, but a callback that asks for the result of a
 cancelled future raises it all the same, and a callback is no task that could have been cancelled."""
 
-AT_ONCE: Final = 64
-"""Members of groups that are sent to in one tick: some 0.2 ms. The others have their turn in the next ones, so that a
+AT_ONCE: Final = 32
+"""Members of groups that are sent to in one tick: some 0.1 ms. The others have their turn in the next ones, so that a
 broadcast to thousands does not keep everybody else waiting while the kernel takes it."""
 
 READ_BUFFER: Final = 64 * 1024
@@ -128,12 +128,13 @@ class LoopShared:
         "_scheduled",
         "_speaker",
         "_speakers",
-        "_turn",
+        "_seen",
         "allowance",
         "buffer",
         "client_deadlines",
         "is_uvloop",
         "reactor",
+        "turn",
         "turns",
     )
 
@@ -141,11 +142,12 @@ class LoopShared:
         self._loop = loop
         self._dirty: list[Flushable] = []
         self._scheduled = False
-        self._turn: deque[Flushable] = deque()
+        self.turn: deque[Any] = deque()  # those who are flushed a few a tick
         self.allowance = AT_ONCE  # of sends to members of groups, left in this tick
         self._speakers: list[Speaker] = []
         self._speaker: Speaker | None = None  # the last of them
         self.client_deadlines: Deadlines | None = None
+        self._seen = 0  # events of the reactor
         self.turns = Turns(loop)  # of those who send files
         self.is_uvloop = loop_name(loop) == "uvloop"
         self.reactor: Reactor | None = None if Reactor is None or not native else Reactor(loop)
@@ -155,14 +157,22 @@ class LoopShared:
     def flush_later(self, item: Flushable) -> None:
         """Call ``item.flush_tick()`` at the end of this tick. The caller keeps from asking twice."""
         self._dirty.append(item)
-        self._schedule()
+        self.schedule()
+
+    def was_busy(self) -> bool:
+        """Whether sockets have had anything to say since this was asked the last time; ``True`` if nobody knows."""
+        if self.reactor is None:
+            return True
+        seen, self._seen = self._seen, self.reactor.events
+        return self._seen != seen or bool(self.turn)
 
     def flush_in_turn(self, item: Flushable) -> None:
         """As :meth:`flush_later`, for one of many: each tick flushes some of them."""
-        self._turn.append(item)
-        self._schedule()
+        self.turn.append(item)
+        self.schedule()
 
-    def _schedule(self) -> None:
+    def schedule(self) -> None:
+        """Have everything that waits flushed at the end of this tick."""
         if not self._scheduled:
             self._loop.call_soon(self._flush)  # in debug mode it raises for a call from another thread
             self._scheduled = True
@@ -175,7 +185,7 @@ class LoopShared:
             self._speaker.settle_all()
         self._speaker = group
         self._speakers.append(group)
-        self._schedule()
+        self.schedule()
 
     def _flush(self) -> None:
         # Groups first: a member that has something of its own to send gets it all into one write. A flush may make
@@ -189,11 +199,11 @@ class LoopShared:
         dirty, self._dirty = self._dirty, []
         for item in dirty:
             self._flush_one(item)
-        while self._turn and self.allowance > 0:
+        while self.turn and self.allowance > 0:
             self.allowance -= 1
-            self._flush_one(self._turn.popleft())
-        if self._turn:
-            self._schedule()
+            self._flush_one(self.turn.popleft())
+        if self.turn:
+            self.schedule()
 
     def _flush_one(self, item: Flushable) -> None:
         try:

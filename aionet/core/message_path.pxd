@@ -25,5 +25,5 @@ cdef class MessagePath:
     cpdef send_now(self, data)
 
 
-@cython.locals(conn=MessagePath, others=list, allowance=Py_ssize_t)
+@cython.locals(conn=MessagePath, others=list, allowance=Py_ssize_t, left=Py_ssize_t)
 cpdef list send_to_all(shared, members, data, Py_ssize_t count)

@@ -339,7 +339,8 @@ def send_to_all(shared: LoopShared, members: Iterable[MessagePath], data: bytes,
     """Send the same bytes, which are ``count`` messages, to each connection that has nothing else to send before, and
     keeps up: to as many as a tick allows at once, to the rest in their turn. Returns those that do not."""
     others = []
-    allowance = shared.allowance
+    turn = shared.turn
+    allowance = left = 0 if turn else shared.allowance  # who has a turn coming gets all that is said until then
     for conn in members:
         if conn._out or conn._congested or conn._held & _CLOSING:
             others.append(conn)
@@ -347,8 +348,15 @@ def send_to_all(shared: LoopShared, members: Iterable[MessagePath], data: bytes,
             allowance -= 1
             conn.messages_sent += count
             conn.send_now(data)
-        else:
+        else:  # as enqueue, in place
             conn.messages_sent += count - 1  # which counts as one when it leaves
-            conn.enqueue(data)
-    shared.allowance = allowance
+            conn._out.append(data)
+            conn._room -= len(data)
+            if conn._room < 0:
+                conn._flush()
+            elif not conn._dirty:
+                conn._dirty = True
+                turn.append(conn)
+    shared.allowance -= left - allowance
+    shared.schedule()
     return others
