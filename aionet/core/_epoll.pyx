@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """Sockets of one event loop in one epoll set of our own, which that loop watches as a single descriptor (Linux).
 
 Why not the loop's own transports: what stands between the system call and the protocol is most of what a small message

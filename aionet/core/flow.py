@@ -31,6 +31,7 @@ M_contra = TypeVar("M_contra", contravariant=True)
 RESETS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
+
 class Membership(Protocol[M_contra]):
     """What a connection knows of a group it belongs to."""
 

@@ -40,6 +40,14 @@ class _Refusal(asyncio.Protocol):
         cast(asyncio.Transport, transport).abort()  # uvloop's are none by class
 
 
+class _Accepting(Protocol):
+    """What accepts on one socket: an ``asyncio.Server``, or an acceptor of our own."""
+
+    async def start_serving(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Visitor(Protocol):
     """What stands at the door: a connection of the one route there is, or one whose route is not known yet."""
 
@@ -86,7 +94,7 @@ class StreamListener:
         )
         self._sockets: list[socket.socket] = []
         self._files: list[UnixFile] = []
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[_Accepting] = []
         self._parked: deque[Visitor] = deque()
         self._resuming: asyncio.Task[None] | None = None
         self.tasks: set[asyncio.Task[None]] = set()
@@ -128,7 +136,7 @@ class StreamListener:
         """What is bound, with real ports."""
         return [_bound(self.endpoint, sock) for sock in self._sockets]
 
-    async def _make_server(self, sock: socket.socket) -> asyncio.AbstractServer:
+    async def _make_server(self, sock: socket.socket) -> _Accepting:
         reactor = shared(self.context.loop).reactor
         if reactor is not None:
             return reactor.listen(sock, self._make_or_refuse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Literal, Protocol, TypeVar
@@ -17,11 +18,38 @@ except ImportError:  # not on Windows, not on every interpreter
     uvloop = None  # type: ignore[assignment]
 
 try:
+    if os.environ.get("AIONET_NATIVE") == "0":  # to find out whether a fault is of theirs
+        raise ImportError
     from ._epoll import Reactor
 except ImportError:  # it is compiled where there is a C compiler, for Linux
     Reactor = None  # type: ignore[assignment,misc]
 
-__all__ = ["FAILURES", "LoopName", "LoopShared", "Turns", "client_events", "loop_factory", "loop_name", "run", "shared"]
+__all__ = [
+    "FAILURES",
+    "NATIVE",
+    "LoopName",
+    "LoopShared",
+    "Turns",
+    "client_events",
+    "loop_factory",
+    "loop_name",
+    "run",
+    "shared",
+]
+    "FAILURES",
+    "NATIVE",
+    "LoopName",
+    "LoopShared",
+    "Turns",
+    "client_events",
+    "loop_factory",
+    "loop_name",
+    "run",
+    "shared",
+]
+
+NATIVE: Final = Reactor is not None
+"""Whether plain sockets are served by transports of our own, which are compiled, instead of the event loop's."""
 
 LoopName = Literal["auto", "uvloop", "asyncio"]
 T = TypeVar("T")
@@ -126,9 +154,9 @@ class LoopShared:
         "_dirty",
         "_loop",
         "_scheduled",
+        "_seen",
         "_speaker",
         "_speakers",
-        "_seen",
         "allowance",
         "buffer",
         "client_deadlines",

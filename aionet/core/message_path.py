@@ -16,6 +16,7 @@ from typing import Any, Final
 from anyio import EndOfStream
 
 from ..errors import ProtocolError
+from ..handler import Codec
 from .loop import FAILURES, LoopShared
 
 __all__ = ["BATCHES", "CHUNKS", "CLOSING", "FLUSH_AT", "MESSAGES", "MessagePath", "send_to_all"]
@@ -77,7 +78,7 @@ class MessagePath:
 
     def __init__(self, context: Any, codec: Any) -> None:
         self._context = context
-        self._codec: Any = codec
+        self._codec: Codec[Any] = codec
         self._encode: Callable[[Any], bytes] = codec.encode
         self._feed: Callable[[bytes], list[Any]] = codec.feed
         self._on_message: Callable[..., Any] = context.on_message
@@ -129,7 +130,7 @@ class MessagePath:
             messages = self._feed(data)
             self.messages_received += len(messages)
         except ProtocolError as fault:  # a codec that raises instead of setting it
-            self._codec.fault = fault
+            self._codec.fault = fault  # type: ignore[misc]
             messages = []
         except Exception as exc:
             self._fail("codec.feed", exc)
