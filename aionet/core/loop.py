@@ -36,17 +36,6 @@ __all__ = [
     "run",
     "shared",
 ]
-    "FAILURES",
-    "NATIVE",
-    "LoopName",
-    "LoopShared",
-    "Turns",
-    "client_events",
-    "loop_factory",
-    "loop_name",
-    "run",
-    "shared",
-]
 
 NATIVE: Final = Reactor is not None
 """Whether plain sockets are served by transports of our own, which are compiled, instead of the event loop's."""
