@@ -147,7 +147,7 @@ class OutboundConnection(MessagePath, Connection[M]):
             if self._out and not self._dirty:
                 self._flush()
             self._corked = False
-            self._batching = None
+            self._batching = False
         self._groups = [*(self._groups or ()), group]
 
     def leave(self, group: Membership[Any]) -> None:

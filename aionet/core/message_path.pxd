@@ -8,8 +8,8 @@ cdef Py_ssize_t _FLUSH_AT
 
 
 cdef class MessagePath:
-    cdef public object _batches, _batching, _codec, _context, _deadlines, _encode, _feed, _inbox, _on_message, _receiver, _transport_write
-    cdef public bint _congested, _corked, _dirty
+    cdef public object _codec, _context, _deadlines, _encode, _feed, _inbox, _on_message, _receiver, _transport_write
+    cdef public bint _batches, _batching, _congested, _corked, _dirty
     cdef public list _groups, _out
     cdef public double _heard_at, _partial_at
     cdef public int _held, _takes

@@ -87,8 +87,8 @@ class MessagePath:
         self._out: list[Any] = []  # encoded, not yet given to the transport; messages to be encoded, while batching
         self._room = _FLUSH_AT  # bytes that may still gather in it
         self._corked = False  # inside a chunk of our own, at whose end everything is flushed
-        self._batches: Callable[[list[Any]], bytes] | None = codec.encode_batch if codec.batches else None
-        self._batching: Callable[[list[Any]], bytes] | None = None  # inside such a chunk: what will encode ``_out``
+        self._batches: bool = codec.batches
+        self._batching = False  # inside such a chunk: ``_out`` is encoded at its end, all of it at once
         self._dirty = False  # waiting for the end of the tick
         self._held = 0  # why no messages are delivered just now, as bits
         self._congested = False  # the transport holds more than high_water
@@ -113,7 +113,7 @@ class MessagePath:
                 self._on_message(self, data)
                 out = self._out
                 if out:
-                    if len(out) == 1 and self._batching is not None and not self._congested:
+                    if len(out) == 1 and self._batching and not self._congested:
                         answer = out.pop()  # one answer to one chunk, the most common of all: _flush, in place
                         self._room = _FLUSH_AT
                         self.messages_sent += 1
@@ -122,7 +122,7 @@ class MessagePath:
                     else:
                         self._flush()
                 self._corked = False
-                self._batching = None
+                self._batching = False
             except FAILURES as exc:
                 self._fail("on_message", exc)
             return
@@ -165,7 +165,7 @@ class MessagePath:
             if self._out and not self._dirty:
                 self._flush()
             self._corked = False
-            self._batching = None
+            self._batching = False
         except FAILURES as exc:
             self._fail("on_messages" if self._takes == _BATCHES else "on_message", exc)
 
@@ -202,7 +202,7 @@ class MessagePath:
     # ---- out -----------------------------------------------------------------------------------
 
     def write(self, message: Any) -> None:
-        if self._batching is not None:
+        if self._batching:
             if type(message) is not bytes:  # others are mutable: encoded, and so copied, at once
                 self._put(self._encode(message))
                 return
@@ -219,7 +219,7 @@ class MessagePath:
 
     def _put(self, data: bytes) -> None:
         if self._corked:
-            if self._batching is not None and not self._end_batch():
+            if self._batching and not self._end_batch():
                 return
             self._out.append(data)
             self._room -= len(data)
@@ -254,11 +254,11 @@ class MessagePath:
 
     def _end_batch(self) -> bool:
         """Encode what is batched; the rest of the chunk is encoded message by message. False: it cannot be."""
-        encode_batch, self._batching = self._batching, None
+        self._batching = False
         batch, self._out = self._out, []
-        if batch and encode_batch is not None:
+        if batch:
             try:
-                self._out.append(encode_batch(batch))
+                self._out.append(self._codec.encode_batch(batch))
             except Exception as exc:
                 self._give_up(batch, exc)
                 return False
@@ -269,7 +269,7 @@ class MessagePath:
 
         Nothing is raised: whoever called may have written something else, and what followed in the batch is lost.
         """
-        self._batching = None
+        self._batching = False
         good: list[bytes] = []
         with suppress(Exception):
             good.extend(map(self._encode, batch))  # keeps what came before the one that raises
@@ -283,9 +283,9 @@ class MessagePath:
         out, self._out = self._out, []
         self._room = _FLUSH_AT
         try:
-            data = _JOIN(out) if self._batching is None else self._batching(out)
+            data = self._codec.encode_batch(out) if self._batching else _JOIN(out)
         except Exception as exc:
-            if self._batching is not None:
+            if self._batching:
                 self._give_up(out, exc)
             else:  # the codec's encode, or a call of write_encoded, gave something that is not bytes
                 self._fail("write", exc)
