@@ -68,14 +68,14 @@ $(VENV)/.made:
 # What a user gets: the ranges of pyproject.toml, nothing else. Quick.
 $(VENV)/.run: pyproject.toml $(NATIVE) | $(VENV)/.made
 	@echo "installing aionet and what it runs on into $(VENV) ..."
-	@$(PIP) install -e .
+	@PYTHONWARNINGS=ignore $(PIP) install -e .
 	@touch $@
 
 # What a contributor gets: every version pinned by its hash, the build back-end too.
 $(VENV)/.dev: pyproject.toml requirements/dev.txt $(NATIVE) | $(VENV)/.made
 	@echo "installing the pinned development environment into $(VENV) ..."
 	@$(PIP) install --require-hashes -r requirements/dev.txt
-	@$(PIP) install --no-deps --no-build-isolation -e .
+	@PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.run $@
 
 # Beside that the Python packages that are measured. Where they cannot be had they are absent from the tables, no more.
