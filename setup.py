@@ -15,7 +15,7 @@ if sys.platform == "linux":
     from Cython.Build import cythonize
 
     extensions = cythonize(
-        [Extension(source.partition(".")[0].replace("/", "."), [source], optional=True) for source in SOURCES],
+        [Extension(source.partition(".")[0].replace("/", "."), [source]) for source in SOURCES],
         build_dir="build",
         compiler_directives={
             "annotation_typing": False,  # annotations are for the reader and mypy: bytearray is as good as bytes
@@ -25,5 +25,7 @@ if sys.platform == "linux":
             "wraparound": False,
         },
     )
+    for extension in extensions:
+        extension.optional = True  # cythonize() would drop it
 
 setup(ext_modules=extensions)
