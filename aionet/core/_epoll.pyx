@@ -14,11 +14,11 @@ import os
 import socket
 import warnings
 from asyncio.trsock import TransportSocket
-from contextvars import copy_context
+from contextvars import Context, copy_context
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, EBADF, EINTR, ENOBUFS, errno
 from libc.string cimport memset
 from posix.unistd cimport close as close_descriptor
 
@@ -48,6 +48,8 @@ cdef extern from "sys/socket.h" nogil:
     struct sockaddr:
         unsigned short sa_family
     ctypedef unsigned int socklen_t
+    struct sockaddr_storage:
+        pass
     struct msghdr:
         iovec *msg_iov
         size_t msg_iovlen
@@ -60,7 +62,7 @@ cdef extern from "sys/socket.h" nogil:
     int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
     int shutdown(int fd, int how)
     enum:
-        AF_INET, AF_INET6, MSG_NOSIGNAL, SHUT_WR, SOCK_CLOEXEC, SOCK_NONBLOCK
+        AF_INET, AF_INET6, AF_UNIX, MSG_NOSIGNAL, SHUT_WR, SOCK_CLOEXEC, SOCK_NONBLOCK
 
 cdef extern from "netinet/in.h" nogil:
     struct in_addr:
@@ -85,6 +87,15 @@ cdef extern from "netinet/tcp.h":
     enum:
         TCP_NODELAY
 
+cdef extern from "sys/un.h" nogil:
+    struct sockaddr_un:
+        char sun_path[108]
+
+cdef extern from "net/if.h" nogil:
+    char *if_indextoname(unsigned int index, char *name)
+    enum:
+        IF_NAMESIZE
+
 cdef extern from "arpa/inet.h" nogil:
     const char *inet_ntop(int family, const void *source, char *target, socklen_t size)
 
@@ -108,6 +119,16 @@ cdef double _RETRY_AFTER = 1.0  # seconds, where the system has run out of descr
 cdef char _scratch[CHUNK]  # read into, and copied from at once: never used across a call of anybody's code
 
 
+cdef object _failure(int error):
+    """What a system call failed by. Its number is passed, since ``errno`` outlives no call of Python."""
+    return OSError(error, os.strerror(error))
+
+
+cdef bint _for_now(int error):
+    """Whether a send that failed so is to be tried again when the socket has room."""
+    return error == EAGAIN or error == EINTR or error == ENOBUFS
+
+
 cdef class _Watched:
     """A descriptor in the epoll set."""
 
@@ -119,7 +140,10 @@ cdef class _Watched:
         raise NotImplementedError
 
     cdef int _arm(self, unsigned int wanted) except -1:
-        """Ask the kernel to tell of these events alone. Of none: it would still tell of hang-ups, for ever."""
+        """Ask the kernel to tell of these events alone. Of none: it would still tell of hang-ups, for ever.
+
+        To ask for none never fails: what the kernel does not know, it does not tell of.
+        """
         cdef epoll_event event
         cdef int operation
         if wanted == self._armed:
@@ -128,8 +152,8 @@ cdef class _Watched:
         event.events = wanted
         event.data.u64 = 0
         event.data.fd = self._fd
-        if epoll_ctl(self._reactor._epoll, operation, self._fd, &event) < 0:
-            raise OSError(errno, os.strerror(errno))
+        if epoll_ctl(self._reactor._epoll, operation, self._fd, &event) < 0 and wanted:
+            raise _failure(errno)
         self._armed = wanted
         return 0
 
@@ -161,16 +185,16 @@ cdef class Reactor:
         ``protocol.connection_made`` is called before this returns.
 
         Raises:
-            OSError: the system refused; the socket is left as it was.
+            OSError: the system refused, or the socket is closed; it is left as it was.
         """
         cdef SocketTransport transport = SocketTransport.__new__(SocketTransport)
-        cdef int one = 1
+        cdef int descriptor = sock.fileno(), one = 1
         cdef socklen_t size = ADDRESS
         transport._sock = sock
-        if sock.family != socket.AF_UNIX:
-            getpeername(sock.fileno(), <sockaddr *>transport._peer, &size)
-            setsockopt(sock.fileno(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-        transport._begin(self, sock.fileno(), protocol)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            getpeername(descriptor, <sockaddr *>transport._peer, &size)
+            setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+        transport._begin(self, descriptor, protocol)
         return transport
 
     def listen(self, sock, make_protocol):
@@ -184,15 +208,14 @@ cdef class Reactor:
     cdef int _add(self, _Watched watched) except -1:
         """Watch one more, for what can be read."""
         cdef list table = self._by_descriptor
+        if watched._fd < 0:
+            raise _failure(EBADF)
         if self._epoll < 0:
-            self._epoll = epoll_create1(EPOLL_CLOEXEC)
-            if self._epoll < 0:
-                raise OSError(errno, os.strerror(errno))
-            self.loop.add_reader(self._epoll, self._poll)
-        self._count += 1
+            self._open()
         while len(table) <= watched._fd:
             table.append(None)
         table[watched._fd] = watched
+        self._count += 1
         try:
             watched._arm(EPOLLIN)
         except OSError:
@@ -200,15 +223,31 @@ cdef class Reactor:
             raise
         return 0
 
+    cdef int _open(self) except -1:
+        self._epoll = epoll_create1(EPOLL_CLOEXEC)
+        if self._epoll < 0:
+            raise _failure(errno)
+        try:
+            # In a context of its own: else what serves all would keep, and hand on, that of whoever came first.
+            Context().run(self.loop.add_reader, self._epoll, self._poll)
+        except BaseException:
+            close_descriptor(self._epoll)
+            self._epoll = -1
+            raise
+        return 0
+
     cdef int _remove(self, _Watched watched) except -1:
         """It is watched no more; where it was the last, no descriptor of ours is left behind."""
+        cdef int epoll = self._epoll
         self._by_descriptor[watched._fd] = None
         self._count -= 1
         if not self._count:
-            if not self.loop.is_closed():
-                self.loop.remove_reader(self._epoll)
-            close_descriptor(self._epoll)
             self._epoll = -1
+            try:
+                if not self.loop.is_closed():
+                    self.loop.remove_reader(epoll)
+            finally:
+                close_descriptor(epoll)
         return 0
 
     def _poll(self):
@@ -234,16 +273,18 @@ cdef class Acceptor(_Watched):
     cdef object _sock
     cdef object _make
     cdef object _retry
+    cdef object _context       # in which connections begin: that of whoever listens
     cdef object _own           # the name its connections have, unless that is another for each
     cdef bint _internet
 
-    def __init__(self, Reactor reactor, sock, make_protocol):
+    def __init__(self, Reactor reactor not None, sock, make_protocol):
         cdef int one = 1
         sock.setblocking(False)
         self._reactor = reactor
         self._sock = sock
         self._fd = sock.fileno()
         self._make = make_protocol
+        self._context = copy_context()
         self._internet = sock.family in (socket.AF_INET, socket.AF_INET6)
         if self._internet:
             setsockopt(self._fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))  # those accepted inherit it
@@ -251,8 +292,9 @@ cdef class Acceptor(_Watched):
         self._own = None if self._internet and own[0] in ("0.0.0.0", "::") else own
 
     def start(self):
-        """Begin to accept. Raises OSError: the system refused."""
+        """Begin to accept. Raises OSError: the system refused, or the socket is closed."""
         if not self._armed:
+            self._fd = self._sock.fileno()
             self._reactor._add(self)
 
     async def start_serving(self):
@@ -269,36 +311,51 @@ cdef class Acceptor(_Watched):
             self._reactor._remove(self)
 
     cdef void _ready(self, unsigned int events) except *:
-        cdef SocketTransport transport
-        cdef socklen_t size
-        cdef int descriptor, error
         cdef int left = ACCEPTS
-        while left and self._armed:
-            left -= 1
-            transport = SocketTransport.__new__(SocketTransport)
-            size = ADDRESS
-            descriptor = accept4(
-                self._fd, <sockaddr *>transport._peer if self._internet else NULL, &size if self._internet else NULL,
-                SOCK_NONBLOCK | SOCK_CLOEXEC,
-            )
-            if descriptor >= 0:
-                transport._own = self._own
-                try:
-                    transport._begin(self._reactor, descriptor, self._make())
-                except OSError as exc:  # no room in the epoll set
-                    self._pause(exc)
-                continue
-            error = errno
+        PyContext_Enter(self._context)
+        try:
+            while left and self._armed and self._accept():
+                left -= 1
+        except OSError as exc:
+            self._pause(exc)
+        finally:
+            PyContext_Exit(self._context)
+
+    cdef bint _accept(self) except -1:
+        """Take one connection. False: none is there. Raises OSError: the system has no room for one more."""
+        cdef SocketTransport transport = SocketTransport.__new__(SocketTransport)
+        cdef socklen_t size = ADDRESS
+        cdef int descriptor = accept4(
+            self._fd, <sockaddr *>transport._peer if self._internet else NULL, &size if self._internet else NULL,
+            SOCK_NONBLOCK | SOCK_CLOEXEC,
+        )
+        cdef int error = errno
+        if descriptor < 0:
             if error == EAGAIN:
-                return
+                return False
             if error != EINTR and error not in _OF_ONE:
-                self._pause(OSError(error, os.strerror(error)))
+                raise _failure(error)
+            return True
+        transport._own = self._own
+        try:
+            transport._begin(self._reactor, descriptor, self._make())
+        finally:
+            if transport._fd < 0:  # it has not begun
+                close_descriptor(descriptor)
+        return True
+
+    def _start_again(self):
+        self._retry = None
+        try:
+            self.start()
+        except OSError as exc:
+            self._pause(exc)
 
     cdef int _pause(self, exc) except -1:
         """The system has no descriptor or no memory left: whoever leaves makes room."""
         self.close()
         loop = self._reactor.loop
-        self._retry = loop.call_later(_RETRY_AFTER, self.start)
+        self._retry = loop.call_later(_RETRY_AFTER, self._start_again)
         loop.call_exception_handler({
             "message": f"accept() failed: {exc.strerror}; trying again in {_RETRY_AFTER:.0f} s",
             "exception": exc,
@@ -314,8 +371,9 @@ cdef class SocketTransport(_Watched):
     cdef object _protocol
     cdef object _context       # in which the protocol is called: what it sets there is this connection's alone
     cdef object _sock          # made when it is first asked for
-    cdef list _waiting         # bytes objects to be sent
-    cdef Py_ssize_t _sent      # bytes of the first of them that are
+    cdef list _waiting         # bytes objects to be sent; None in place of those that are
+    cdef Py_ssize_t _first     # index of the first of them
+    cdef Py_ssize_t _sent      # bytes of it that are sent
     cdef Py_ssize_t _size      # bytes that wait in all
     cdef Py_ssize_t _high
     cdef Py_ssize_t _low
@@ -327,25 +385,28 @@ cdef class SocketTransport(_Watched):
     cdef bint _closing
     cdef bint _doomed          # connection_lost() is about to be called, or was
     cdef object _own           # its own name, once known
-    cdef char _peer[ADDRESS]   # the peer's address, unless it is a Unix socket's
+    cdef object _other         # the peer's, once known, where that is a Unix socket's
+    cdef char _peer[ADDRESS]   # the peer's address where it is one of the internet's
 
     def __cinit__(self):
         self._fd = -1
         self._high = HIGH_WATER
         self._low = HIGH_WATER // 4
 
+    def __init__(self):
+        raise TypeError("transports are made by Reactor.attach and Reactor.listen")
+
     cdef int _begin(self, Reactor reactor, int descriptor, protocol) except -1:
+        """The descriptor is this transport's from here on, unless the system refuses to watch it."""
         self._reactor = reactor
-        self._fd = descriptor
         self._context = copy_context()
         self.set_protocol(protocol)
         self._reading = True
+        self._fd = descriptor
         try:
             reactor._add(self)
-        except OSError:
+        except BaseException:
             self._fd = -1
-            if self._sock is None:
-                close_descriptor(descriptor)
             raise
         PyContext_Enter(self._context)
         try:
@@ -358,13 +419,11 @@ cdef class SocketTransport(_Watched):
             PyContext_Exit(self._context)
         return 0
 
-    def __dealloc__(self):
-        if self._fd >= 0 and self._sock is None:
-            close_descriptor(self._fd)
-
     def __del__(self):
         if self._fd >= 0:
-            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            name = repr(self)
+            self._close_descriptor()
+            warnings.warn(f"unclosed transport {name}", ResourceWarning, source=self)
 
     def __repr__(self):
         state = "closed" if self._fd < 0 else "closing" if self._closing else "open"
@@ -383,13 +442,11 @@ cdef class SocketTransport(_Watched):
 
     cdef int _read(self) except -1:
         cdef ssize_t got = recv(self._fd, _scratch, CHUNK, 0)
-        cdef bytes data
         if got <= 0:
-            return self._read_nothing(got)
-        data = PyBytes_FromStringAndSize(_scratch, got)
+            return self._read_nothing(got, errno)
         PyContext_Enter(self._context)
         try:
-            self._protocol.data_received(data)
+            self._protocol.data_received(PyBytes_FromStringAndSize(_scratch, got))
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
@@ -401,6 +458,7 @@ cdef class SocketTransport(_Watched):
     cdef int _read_into(self) except -1:
         cdef Py_buffer view
         cdef ssize_t got
+        cdef int error
         PyContext_Enter(self._context)
         try:
             PyObject_GetBuffer(self._protocol.get_buffer(-1), &view, PyBUF_WRITABLE)
@@ -408,6 +466,7 @@ cdef class SocketTransport(_Watched):
                 PyBuffer_Release(&view)
                 raise RuntimeError("get_buffer() returned an empty buffer")
             got = recv(self._fd, view.buf, view.len, 0)
+            error = errno
             PyBuffer_Release(&view)
             if got > 0:
                 self._protocol.buffer_updated(got)
@@ -418,16 +477,13 @@ cdef class SocketTransport(_Watched):
             return 0
         finally:
             PyContext_Exit(self._context)
-        return 0 if got > 0 else self._read_nothing(got)
+        return 0 if got > 0 else self._read_nothing(got, error)
 
-    cdef int _read_nothing(self, ssize_t got) except -1:
-        cdef int error = errno
+    cdef int _read_nothing(self, ssize_t got, int error) except -1:
         if got < 0:
             if error != EAGAIN and error != EINTR:
-                self._lose(OSError(error, os.strerror(error)))
+                self._lose(_failure(error))
             return 0
-        self._eof = True
-        self._rearm()
         keep = False
         PyContext_Enter(self._context)
         try:
@@ -438,18 +494,27 @@ cdef class SocketTransport(_Watched):
             self._fail(exc, "eof_received")
         finally:
             PyContext_Exit(self._context)
-        if not keep:
+        self._eof = True
+        if keep:
+            self._rearm()
+        else:
             self.close()
         return 0
 
     cdef int _rearm(self) except -1:
+        """Ask the kernel for what is of interest now; where it refuses, the connection is lost."""
         cdef unsigned int wanted = 0
         if not self._doomed:
             if self._reading and not self._eof and not self._closing:
                 wanted = EPOLLIN
             if self._size:
                 wanted |= EPOLLOUT
-        return self._arm(wanted)
+        if wanted != self._armed:
+            try:
+                self._arm(wanted)
+            except OSError as exc:
+                self._lose(exc)
+        return 0
 
     def is_reading(self):
         return self._reading and not self._closing
@@ -470,6 +535,7 @@ cdef class SocketTransport(_Watched):
         """Send as much as the socket takes at once; the rest waits."""
         cdef ssize_t sent = 0
         cdef Py_ssize_t size
+        cdef int error
         if not PyBytes_CheckExact(data):
             data = bytes(memoryview(data))  # what is mutable may change while it waits
         if self._said_eof:
@@ -482,11 +548,13 @@ cdef class SocketTransport(_Watched):
             if sent == size:
                 return
             if sent < 0:
-                if errno != EAGAIN and errno != EINTR:
-                    self._lose(OSError(errno, os.strerror(errno)))
+                error = errno
+                if not _for_now(error):
+                    self._lose(_failure(error))
                     return
                 sent = 0
             self._waiting = []
+            self._first = 0
             self._sent = sent
         self._waiting.append(data)
         self._size += size - sent
@@ -498,12 +566,32 @@ cdef class SocketTransport(_Watched):
         self.write(b"".join(list_of_data))
 
     cdef int _flush(self) except -1:
+        cdef ssize_t sent = self._send_waiting()
+        if sent < 0:
+            if not _for_now(-sent):
+                self._lose(_failure(-sent))
+            return 0
+        self._forget(sent)
+        try:
+            if self._congested and self._size <= self._low:
+                self._tell(False)
+        finally:
+            if not self._size:
+                if self._closing:
+                    self._lose(None)
+                elif self._said_eof:
+                    shutdown(self._fd, SHUT_WR)  # it fails where the connection is gone, which reading finds
+        return 0
+
+    cdef ssize_t _send_waiting(self):
+        """As much as goes by one call. Returns the bytes sent, or the error, negated."""
         cdef iovec parts[PARTS]
         cdef msghdr message
-        cdef Py_ssize_t index, count = min(len(self._waiting), PARTS)
+        cdef list waiting = self._waiting
+        cdef Py_ssize_t index, count = min(len(waiting) - self._first, PARTS)
         cdef ssize_t sent
         for index in range(count):
-            part = self._waiting[index]
+            part = waiting[self._first + index]
             parts[index].iov_base = PyBytes_AS_STRING(part)
             parts[index].iov_len = PyBytes_GET_SIZE(part)
         parts[0].iov_base = <char *>parts[0].iov_base + self._sent
@@ -512,29 +600,25 @@ cdef class SocketTransport(_Watched):
         message.msg_iov = parts
         message.msg_iovlen = count
         sent = sendmsg(self._fd, &message, MSG_NOSIGNAL)
-        if sent < 0:
-            if errno != EAGAIN and errno != EINTR:
-                self._lose(OSError(errno, os.strerror(errno)))
-            return 0
+        return -errno if sent < 0 else sent
+
+    cdef int _forget(self, Py_ssize_t sent) except -1:
+        """So many bytes of what waited are sent."""
+        cdef list waiting = self._waiting
         self._size -= sent
-        sent += self._sent
-        index = 0
-        while index < count and sent >= PyBytes_GET_SIZE(self._waiting[index]):
-            sent -= PyBytes_GET_SIZE(self._waiting[index])
-            index += 1
-        self._sent = sent
         if not self._size:
             self._waiting = None
             self._rearm()
-        elif index:
-            del self._waiting[:index]
-        if self._congested and self._size <= self._low:
-            self._tell(False)
-        if not self._size:
-            if self._closing:
-                self._lose(None)
-            elif self._said_eof:
-                shutdown(self._fd, SHUT_WR)  # it fails where the connection is gone, which reading finds
+            return 0
+        sent += self._sent
+        while sent >= PyBytes_GET_SIZE(waiting[self._first]):
+            sent -= PyBytes_GET_SIZE(waiting[self._first])
+            waiting[self._first] = None
+            self._first += 1
+        self._sent = sent
+        if self._first > len(waiting) // 2:  # not each time: a long list would be moved over and over
+            del waiting[:self._first]
+            self._first = 0
         return 0
 
     cdef int _tell(self, bint congested) except -1:
@@ -582,7 +666,7 @@ cdef class SocketTransport(_Watched):
             return
         self._said_eof = True
         if not self._size and shutdown(self._fd, SHUT_WR) < 0:
-            raise OSError(errno, os.strerror(errno))
+            raise _failure(errno)
 
     # ---- the end -------------------------------------------------------------------------------
 
@@ -625,14 +709,20 @@ cdef class SocketTransport(_Watched):
         try:
             self._protocol.connection_lost(exc)
         finally:
-            self._own_name()  # the last occasion
-            self._reactor._remove(self)
-            descriptor, self._fd = self._fd, -1
-            if self._sock is None:
-                close_descriptor(descriptor)
-            else:
-                self._sock.close()
             self._protocol = None
+            self._own_name()  # the last occasion
+            self._peer_name()
+            self._reactor._remove(self)
+            self._close_descriptor()
+
+    cdef int _close_descriptor(self) except -1:
+        cdef int descriptor = self._fd
+        self._fd = -1
+        if self._sock is None:
+            close_descriptor(descriptor)
+        else:
+            self._sock.close()
+        return 0
 
     # ---- looking -------------------------------------------------------------------------------
 
@@ -645,9 +735,7 @@ cdef class SocketTransport(_Watched):
 
     def get_extra_info(self, name, default=None):
         if name == "peername":
-            found = _name_of(self._peer)
-            if found is None and self._fd >= 0 and self._socket().family == socket.AF_UNIX:
-                found = self._socket().getpeername()
+            found = self._peer_name()
         elif name == "sockname":
             found = self._own_name()
         elif name == "socket":
@@ -657,13 +745,20 @@ cdef class SocketTransport(_Watched):
         return default if found is None else found
 
     cdef object _own_name(self):
-        cdef char raw[ADDRESS]
-        cdef socklen_t size = ADDRESS
-        if self._own is None and self._fd >= 0:
-            memset(raw, 0, ADDRESS)
-            getsockname(self._fd, <sockaddr *>raw, &size)
-            self._own = _name_of(raw)
+        cdef sockaddr_storage raw
+        cdef socklen_t size = sizeof(raw)
+        if self._own is None and self._fd >= 0 and not getsockname(self._fd, <sockaddr *>&raw, &size):
+            self._own = _name_of(<sockaddr *>&raw, size)
         return self._own
+
+    cdef object _peer_name(self):
+        cdef sockaddr_storage raw
+        cdef socklen_t size = sizeof(raw)
+        if (<sockaddr *>self._peer).sa_family:
+            return _name_of(<sockaddr *>self._peer, ADDRESS)
+        if self._other is None and self._fd >= 0 and not getpeername(self._fd, <sockaddr *>&raw, &size):
+            self._other = _name_of(<sockaddr *>&raw, size)
+        return self._other
 
     cdef object _socket(self):
         if self._sock is None:
@@ -671,18 +766,24 @@ cdef class SocketTransport(_Watched):
         return self._sock
 
 
-cdef object _name_of(char *raw):
-    """The address as Python's sockets give it; ``None`` if it is none of the internet's."""
+cdef object _name_of(sockaddr *raw, socklen_t size):
+    """The address as Python's sockets give it; ``None`` of a family that is served, but not known by name."""
     cdef char text[64]
+    cdef char interface[IF_NAMESIZE]
     cdef sockaddr_in *four = <sockaddr_in *>raw
     cdef sockaddr_in6 *six = <sockaddr_in6 *>raw
-    if (<sockaddr *>raw).sa_family == AF_INET:
+    cdef bytes path
+    if raw.sa_family == AF_INET:
         inet_ntop(AF_INET, &four.sin_addr, text, sizeof(text))
         return text.decode("ascii"), ntohs(four.sin_port)
-    if (<sockaddr *>raw).sa_family == AF_INET6:
+    if raw.sa_family == AF_INET6:
         inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof(text))
         host = text.decode("ascii")
-        if six.sin6_scope_id:  # of a link-local address: its interface
-            host += f"%{socket.if_indextoname(six.sin6_scope_id)}"
+        if six.sin6_scope_id:  # of a link-local address: its interface, by number where that is gone
+            known = if_indextoname(six.sin6_scope_id, interface) != NULL
+            host += "%" + (os.fsdecode(<bytes>interface) if known else str(six.sin6_scope_id))
         return host, ntohs(six.sin6_port), ntohl(six.sin6_flowinfo), six.sin6_scope_id
+    if raw.sa_family == AF_UNIX:
+        path = (<sockaddr_un *>raw).sun_path[:size - sizeof(raw.sa_family)]
+        return path if path.startswith(b"\0") else os.fsdecode(path.rstrip(b"\0"))  # abstract; a file, or unnamed
     return None
