@@ -10,6 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PIN := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
 	--no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
 CODE := $(wildcard aionet tests benchmarks examples)
+# What is compiled where there is a C compiler: after a change of these the environment is renewed.
+NATIVE := setup.py $(wildcard aionet/core/*.pyx aionet/core/*.pxd) aionet/core/message_path.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -55,7 +57,7 @@ pins: $(VENV)/.dev ## Pin the newest versions in requirements/dev.txt and peers.
 	@$(PIN) --constraint requirements/dev.txt --output-file requirements/peers.txt requirements/peers.in
 
 clean: ## Remove the environment, caches and builds
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	@rm -rf $(VENV) build dist *.egg-info aionet/core/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The interpreter alone. What it lacks is said before anything is made; half an environment is never left behind.
@@ -64,16 +66,16 @@ $(VENV)/.made:
 	@touch $@
 
 # What a user gets: the ranges of pyproject.toml, nothing else. Quick.
-$(VENV)/.run: pyproject.toml | $(VENV)/.made
+$(VENV)/.run: pyproject.toml $(NATIVE) | $(VENV)/.made
 	@echo "installing aionet and what it runs on into $(VENV) ..."
-	@$(PIP) install -e .
+	@PYTHONWARNINGS=ignore $(PIP) install -e .
 	@touch $@
 
 # What a contributor gets: every version pinned by its hash, the build back-end too.
-$(VENV)/.dev: pyproject.toml requirements/dev.txt | $(VENV)/.made
+$(VENV)/.dev: pyproject.toml requirements/dev.txt $(NATIVE) | $(VENV)/.made
 	@echo "installing the pinned development environment into $(VENV) ..."
 	@$(PIP) install --require-hashes -r requirements/dev.txt
-	@$(PIP) install --no-deps --no-build-isolation -e .
+	@PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.run $@
 
 # Beside that the Python packages that are measured. Where they cannot be had they are absent from the tables, no more.

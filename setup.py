@@ -1,4 +1,5 @@
-"""Builds the native transports where that is possible; elsewhere the event loop's own serve, and nothing is lost but speed.
+"""Compiles the parts that every byte goes through, where there is a C compiler (Linux). Elsewhere the event loop's
+transports and the plain Python of the same files serve: nothing is lost but speed.
 
 Everything else about the package stands in pyproject.toml.
 """
@@ -7,15 +8,24 @@ import sys
 
 from setuptools import Extension, setup
 
+SOURCES = ["aionet/core/_epoll.pyx", "aionet/core/message_path.py"]
+
 extensions = []
 if sys.platform == "linux":
     from Cython.Build import cythonize
 
-    sources = ["aionet/core/_epoll.pyx", "aionet/core/message_path.py"]
     extensions = cythonize(
-        [Extension(source.partition(".")[0].replace("/", "."), [source], optional=True) for source in sources],
+        [Extension(source.partition(".")[0].replace("/", "."), [source]) for source in SOURCES],
         build_dir="build",
-        compiler_directives={"annotation_typing": False, "boundscheck": False, "wraparound": False},
+        compiler_directives={
+            "annotation_typing": False,  # annotations are for the reader and mypy: bytearray is as good as bytes
+            "boundscheck": False,
+            "initializedcheck": False,
+            "language_level": 3,
+            "wraparound": False,
+        },
     )
+    for extension in extensions:
+        extension.optional = True  # cythonize() would drop it
 
 setup(ext_modules=extensions)

@@ -1,0 +1,3 @@
+from .swapped import swap
+
+swap()

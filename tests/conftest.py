@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import trustme
 
 from aionet.core.loop import LoopShared
 
+from .swapped import SWAPPED
 from .tools import in_ci
 
 # No timing is asserted, and a shared machine has slow moments: no deadline for one example.
@@ -30,17 +30,15 @@ def pytest_asyncio_loop_factories(
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Each async test runs once on every loop; ``@pytest.mark.asyncio(loop_factories=["asyncio"])`` narrows it.
 
-    On asyncio with the loop's transports, on uvloop with our own where they are built; ``AIONET_SWAPPED=1`` has it the
-    other way round.
+    On asyncio with the loop's transports, on uvloop with our own where they are built; or the other way round.
     """
-    swapped = os.environ.get("AIONET_SWAPPED") == "1"
     factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-        "asyncio": partial(_new_loop, asyncio.new_event_loop, native=swapped)
+        "asyncio": partial(_new_loop, asyncio.new_event_loop, native=SWAPPED)
     }
     if sys.platform != "win32":
         import uvloop
 
-        factories["uvloop"] = partial(_new_loop, uvloop.new_event_loop, native=not swapped)
+        factories["uvloop"] = partial(_new_loop, uvloop.new_event_loop, native=not SWAPPED)
     return factories
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from .. import __version__
+from ..core.loop import NATIVE
 from .failures import report
 from .options import Settings, debug_option
 
@@ -78,7 +79,13 @@ Examples:
 Exit codes: 0 clean, 1 failed or defect, 2 usage, 3 could not start or connect,
 4 bad configuration, 5 drain deadline hit, 130 interrupted.""",
 )
-@click.version_option(__version__, "-V", "--version", prog_name="aionet")
+@click.version_option(
+    __version__,
+    "-V",
+    "--version",
+    prog_name="aionet",
+    message=f"%(prog)s, version %(version)s ({'native' if NATIVE else 'event loop'} transports)",
+)
 @debug_option
 @click.pass_context
 def root(ctx: click.Context) -> int | None:

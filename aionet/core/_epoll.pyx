@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 """Sockets of one event loop in one epoll set of our own, which that loop watches as a single descriptor (Linux).
 
 Why not the loop's own transports: what stands between the system call and the protocol is most of what a small message
@@ -167,6 +166,7 @@ cdef class Reactor:
     cdef int _epoll
     cdef list _by_descriptor   # what is watched, at the index of its descriptor
     cdef Py_ssize_t _count
+    cdef readonly long long events   # that were found, in all
 
     def __cinit__(self):
         self._epoll = -1
@@ -258,6 +258,7 @@ cdef class Reactor:
         cdef int index, count = epoll_wait(self._epoll, events, EVENTS, 0)
         cdef int descriptor
         cdef object found
+        self.events += count
         for index in range(count):
             event = &events[index]
             descriptor = event.data.fd

@@ -81,7 +81,7 @@ class EndingConnection(FileSendingConnection[M]):
     def abort(self, reason: CloseReason = CloseReason.LOCAL_CLOSED) -> None:
         self._held |= CLOSING
         self._corked = False
-        self._batching = None
+        self._batching = False
         self._out.clear()
         self._stash = None
         if self._reason is None:
@@ -108,7 +108,7 @@ class EndingConnection(FileSendingConnection[M]):
         if self._out:
             self._flush()
         self._corked = False
-        self._batching = None
+        self._batching = False
         if self._held & CLOSING:  # the flush found a slow consumer, or what cannot be encoded
             return
         linger = linger or self._unread(transport)

@@ -147,7 +147,7 @@ class OutboundConnection(MessagePath, Connection[M]):
             if self._out and not self._dirty:
                 self._flush()
             self._corked = False
-            self._batching = None
+            self._batching = False
         self._groups = [*(self._groups or ()), group]
 
     def leave(self, group: Membership[Any]) -> None:
@@ -164,11 +164,6 @@ class OutboundConnection(MessagePath, Connection[M]):
         """Connections with equal keys encode equally."""
         key = self._codec.encoding_key()
         return self._context if key is None else key
-
-    @property
-    def keeps_up(self) -> bool:
-        """Whether bytes may go straight to the transport: open, nothing waiting here, nor too much there."""
-        return not self._out and not self._congested and not self._held & CLOSING
 
     def emit(self, event: Event) -> None:
         """Report something about this connection."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Hashable, Iterator
-from typing import Final, Generic, Literal, TypeVar, get_args
+from typing import Final, Generic, Literal, TypeVar, cast, get_args
 
 from ..errors import ConfigError
 from ..events import MessagesDropped
 from ..handler import Connection
 from ..limits import MIB
 from .loop import LoopShared
+from .message_path import send_to_all
 from .stream import StreamConnection
 
 __all__ = ["Group", "SlowConsumerPolicy"]
@@ -209,16 +210,16 @@ class Group(Generic[M]):
         count = len(pending)
         blob = pending[0] if count == 1 else b"".join(pending)
         # A copy: a send may find a member dead, which leaves at once.
-        for conn in list(lane.members):
-            if settled and conn in settled:
-                had = settled[conn]
-                if had < count:
-                    self._give(lane, conn, pending[had:])
-            elif conn.keeps_up and conn not in lane.lagging:
-                conn.messages_sent += count
-                conn.send_now(blob)
-            else:
-                self._give(lane, conn, pending)
+        members = list(lane.members)
+        if settled or lane.lagging:
+            apart = {**settled, **lane.lagging}
+            members = [conn for conn in members if conn not in apart]
+            for conn in apart:
+                if conn in lane.members:
+                    self._give(lane, conn, pending[settled.get(conn, 0) :])
+        assert self._shared is not None
+        for late in send_to_all(self._shared, members, blob, count):
+            self._give(lane, cast(StreamConnection[M], late), pending)
 
     def _settle(self, lane: _Lane[M], conn: StreamConnection[M], upto: int | None = None) -> None:
         end = len(lane.pending) if upto is None else upto

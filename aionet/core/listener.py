@@ -24,7 +24,7 @@ from .loop import FAILURES, shared
 from .sniffing import PendingConnection, PortContext
 from .sockets import UnixFile, bind_stream
 
-__all__ = ["StreamListener"]
+__all__ = ["Accepting", "StreamListener"]
 
 RETRY_AFTER: Final = 1.0
 """Seconds until a listener that the system did not let accept again tries anew; asyncio's own accept waits as long."""
@@ -38,6 +38,14 @@ class _Refusal(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast(asyncio.Transport, transport).abort()  # uvloop's are none by class
+
+
+class Accepting(Protocol):
+    """What accepts on one socket: an ``asyncio.Server``, or an acceptor of our own."""
+
+    async def start_serving(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Visitor(Protocol):
@@ -86,7 +94,7 @@ class StreamListener:
         )
         self._sockets: list[socket.socket] = []
         self._files: list[UnixFile] = []
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[Accepting] = []
         self._parked: deque[Visitor] = deque()
         self._resuming: asyncio.Task[None] | None = None
         self.tasks: set[asyncio.Task[None]] = set()
@@ -128,7 +136,7 @@ class StreamListener:
         """What is bound, with real ports."""
         return [_bound(self.endpoint, sock) for sock in self._sockets]
 
-    async def _make_server(self, sock: socket.socket) -> asyncio.AbstractServer:
+    async def _make_server(self, sock: socket.socket) -> Accepting:
         reactor = shared(self.context.loop).reactor
         if reactor is not None:
             return reactor.listen(sock, self._make_or_refuse)

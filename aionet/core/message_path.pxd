@@ -8,8 +8,8 @@ cdef Py_ssize_t _FLUSH_AT
 
 
 cdef class MessagePath:
-    cdef public object _batches, _batching, _codec, _context, _deadlines, _encode, _feed, _inbox, _on_message, _receiver, _transport_write
-    cdef public bint _congested, _corked, _dirty
+    cdef public object _codec, _context, _deadlines, _encode, _feed, _inbox, _on_message, _receiver, _transport_write
+    cdef public bint _batches, _batching, _congested, _corked, _dirty
     cdef public list _groups, _out
     cdef public double _heard_at, _partial_at
     cdef public int _held, _takes
@@ -25,5 +25,5 @@ cdef class MessagePath:
     cpdef send_now(self, data)
 
 
-@cython.locals(conn=MessagePath, others=list)
-cpdef list send_to_all(members, data, Py_ssize_t count)
+@cython.locals(conn=MessagePath, others=list, allowance=Py_ssize_t, left=Py_ssize_t)
+cpdef list send_to_all(shared, members, data, Py_ssize_t count)

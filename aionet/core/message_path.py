@@ -16,7 +16,8 @@ from typing import Any, Final
 from anyio import EndOfStream
 
 from ..errors import ProtocolError
-from .loop import FAILURES
+from ..handler import Codec
+from .loop import FAILURES, LoopShared
 
 __all__ = ["BATCHES", "CHUNKS", "CLOSING", "FLUSH_AT", "MESSAGES", "MessagePath", "send_to_all"]
 
@@ -77,7 +78,7 @@ class MessagePath:
 
     def __init__(self, context: Any, codec: Any) -> None:
         self._context = context
-        self._codec: Any = codec
+        self._codec: Codec[Any] = codec
         self._encode: Callable[[Any], bytes] = codec.encode
         self._feed: Callable[[bytes], list[Any]] = codec.feed
         self._on_message: Callable[..., Any] = context.on_message
@@ -86,8 +87,8 @@ class MessagePath:
         self._out: list[Any] = []  # encoded, not yet given to the transport; messages to be encoded, while batching
         self._room = _FLUSH_AT  # bytes that may still gather in it
         self._corked = False  # inside a chunk of our own, at whose end everything is flushed
-        self._batches: Callable[[list[Any]], bytes] | None = codec.encode_batch if codec.batches else None
-        self._batching: Callable[[list[Any]], bytes] | None = None  # inside such a chunk: what will encode ``_out``
+        self._batches: bool = codec.batches
+        self._batching = False  # inside such a chunk: ``_out`` is encoded at its end, all of it at once
         self._dirty = False  # waiting for the end of the tick
         self._held = 0  # why no messages are delivered just now, as bits
         self._congested = False  # the transport holds more than high_water
@@ -112,7 +113,7 @@ class MessagePath:
                 self._on_message(self, data)
                 out = self._out
                 if out:
-                    if len(out) == 1 and self._batching is not None and not self._congested:
+                    if len(out) == 1 and self._batching and not self._congested:
                         answer = out.pop()  # one answer to one chunk, the most common of all: _flush, in place
                         self._room = _FLUSH_AT
                         self.messages_sent += 1
@@ -121,7 +122,7 @@ class MessagePath:
                     else:
                         self._flush()
                 self._corked = False
-                self._batching = None
+                self._batching = False
             except FAILURES as exc:
                 self._fail("on_message", exc)
             return
@@ -129,7 +130,7 @@ class MessagePath:
             messages = self._feed(data)
             self.messages_received += len(messages)
         except ProtocolError as fault:  # a codec that raises instead of setting it
-            self._codec.fault = fault
+            self._codec.fault = fault  # type: ignore[misc]
             messages = []
         except Exception as exc:
             self._fail("codec.feed", exc)
@@ -164,7 +165,7 @@ class MessagePath:
             if self._out and not self._dirty:
                 self._flush()
             self._corked = False
-            self._batching = None
+            self._batching = False
         except FAILURES as exc:
             self._fail("on_messages" if self._takes == _BATCHES else "on_message", exc)
 
@@ -201,7 +202,7 @@ class MessagePath:
     # ---- out -----------------------------------------------------------------------------------
 
     def write(self, message: Any) -> None:
-        if self._batching is not None:
+        if self._batching:
             if type(message) is not bytes:  # others are mutable: encoded, and so copied, at once
                 self._put(self._encode(message))
                 return
@@ -218,7 +219,7 @@ class MessagePath:
 
     def _put(self, data: bytes) -> None:
         if self._corked:
-            if self._batching is not None and not self._end_batch():
+            if self._batching and not self._end_batch():
                 return
             self._out.append(data)
             self._room -= len(data)
@@ -228,17 +229,23 @@ class MessagePath:
             if self._groups:
                 for group in self._groups:
                     group.settle_member(self)
-            self.enqueue(data)
+            self._out.append(data)
+            self._room -= len(data)
+            if self._room < 0:
+                self._flush()
+            elif not self._dirty:
+                self._dirty = True
+                self._context.shared.flush_later(self)
 
     def enqueue(self, data: bytes) -> None:
-        """Append encoded bytes for the end of the tick. For groups; everybody else writes."""
+        """Append encoded bytes, which leave when it is this connection's turn. For groups; everybody else writes."""
         self._out.append(data)
         self._room -= len(data)
         if self._room < 0:
             self._flush()
         elif not self._dirty:
             self._dirty = True
-            self._context.shared.flush_later(self)
+            self._context.shared.flush_in_turn(self)
 
     def flush_tick(self) -> None:
         self._dirty = False
@@ -247,11 +254,11 @@ class MessagePath:
 
     def _end_batch(self) -> bool:
         """Encode what is batched; the rest of the chunk is encoded message by message. False: it cannot be."""
-        encode_batch, self._batching = self._batching, None
+        self._batching = False
         batch, self._out = self._out, []
-        if batch and encode_batch is not None:
+        if batch:
             try:
-                self._out.append(encode_batch(batch))
+                self._out.append(self._codec.encode_batch(batch))
             except Exception as exc:
                 self._give_up(batch, exc)
                 return False
@@ -262,7 +269,7 @@ class MessagePath:
 
         Nothing is raised: whoever called may have written something else, and what followed in the batch is lost.
         """
-        self._batching = None
+        self._batching = False
         good: list[bytes] = []
         with suppress(Exception):
             good.extend(map(self._encode, batch))  # keeps what came before the one that raises
@@ -276,9 +283,9 @@ class MessagePath:
         out, self._out = self._out, []
         self._room = _FLUSH_AT
         try:
-            data = _JOIN(out) if self._batching is None else self._batching(out)
+            data = self._codec.encode_batch(out) if self._batching else _JOIN(out)
         except Exception as exc:
-            if self._batching is not None:
+            if self._batching:
                 self._give_up(out, exc)
             else:  # the codec's encode, or a call of write_encoded, gave something that is not bytes
                 self._fail("write", exc)
@@ -329,14 +336,28 @@ class MessagePath:
         raise NotImplementedError
 
 
-def send_to_all(members: Iterable[MessagePath], data: bytes, count: int) -> list[MessagePath]:
+def send_to_all(shared: LoopShared, members: Iterable[MessagePath], data: bytes, count: int) -> list[MessagePath]:
     """Send the same bytes, which are ``count`` messages, to each connection that has nothing else to send before, and
-    keeps up. Returns the others."""
+    keeps up: to as many as a tick allows at once, to the rest in their turn. Returns those that do not."""
     others = []
+    turn = shared.turn
+    allowance = left = 0 if turn else shared.allowance  # who has a turn coming gets all that is said until then
     for conn in members:
         if conn._out or conn._congested or conn._held & _CLOSING:
             others.append(conn)
-        else:
+        elif allowance > 0:
+            allowance -= 1
             conn.messages_sent += count
             conn.send_now(data)
+        else:  # as enqueue, in place
+            conn.messages_sent += count - 1  # which counts as one when it leaves
+            conn._out.append(data)
+            conn._room -= len(data)
+            if conn._room < 0:
+                conn._flush()
+            elif not conn._dirty:
+                conn._dirty = True
+                turn.append(conn)
+    shared.allowance -= left - allowance
+    shared.schedule()
     return others

@@ -12,6 +12,7 @@ from aionet.cli import main
 from aionet.cli.failures import CommandError
 from aionet.cli.root import COMMANDS, root
 from aionet.cli.targets import ServiceOptions
+from aionet.core.loop import NATIVE
 
 from .conftest import ROOT, Served
 
@@ -19,7 +20,8 @@ from .conftest import ROOT, Served
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_version(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([option]) == 0
-    assert capsys.readouterr().out == f"aionet, version {__version__}\n"
+    transports = "native" if NATIVE else "event loop"
+    assert capsys.readouterr().out == f"aionet, version {__version__} ({transports} transports)\n"
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])

@@ -13,7 +13,7 @@ import pytest
 
 from aionet import Limits, LineCodec, StreamHandler, connect
 from aionet.core import listener as listener_module
-from aionet.core.listener import StreamListener
+from aionet.core.listener import Accepting, StreamListener
 from aionet.events import HandlerFailed
 
 from ..conftest import TLSFiles
@@ -63,7 +63,7 @@ async def test_a_listener_that_the_system_refuses_to_resume_tries_again(monkeypa
     monkeypatch.setattr(listener_module, "RETRY_AFTER", 0.01)
     make, refusals = StreamListener._make_server, 0
 
-    async def refuse(self: StreamListener, sock: socket.socket) -> asyncio.AbstractServer:
+    async def refuse(self: StreamListener, sock: socket.socket) -> Accepting:
         nonlocal refusals
         if refusals:
             refusals -= 1
@@ -92,7 +92,7 @@ async def test_suspended_and_resumed_while_it_resumes_all_its_sockets_accept(mon
     class Slow:
         """The second address's server: made, then serving, only when it is told to."""
 
-        def __init__(self, server: asyncio.AbstractServer) -> None:
+        def __init__(self, server: Accepting) -> None:
             self.server = server
             self.close = server.close
 

@@ -151,8 +151,15 @@ class Conversation:
         self._receiving, self._received = (request, started), 0
         return b""
 
-    def take(self, pieces: Sequence[bytes], last: bool) -> bytes:
-        """Some of the body; the answer, if it was the last of it, or one is due before."""
+    def take(self, pieces: Sequence[bytes], last: bool, request: Request | None = None) -> bytes:
+        """Some of the body; the answer, if it was the last of it, or one is due before.
+
+        ``request``: of which these are the first; unless :meth:`receive` was told of it.
+        """
+        if request is not None:
+            refusal = self.receive(request)
+            if refusal:
+                return refusal
         assert self._receiving is not None
         request, started = self._receiving
         outcome: Reply | TransferError | None

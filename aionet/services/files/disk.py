@@ -2,22 +2,24 @@
 
 A plain asyncio task that is cancelled while a thread works for it goes on at once: the thread may then be reading
 from a descriptor that is being closed, or come back with one that nobody waits for. So what a thread opens is put
-into a :class:`Lease` that exists beforehand, and closed by whoever lets go of it last.
+into a :class:`Lease` that exists beforehand, and closed by whoever lets go of it last. Nor is anything called with it
+before the thread of a cancelled task is out of it: what that one still writes is there before whatever is done next.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final, Generic, TypeVar, TypeVarTuple
+from typing import Any, Final, Generic, TypeVar, TypeVarTuple
 
 import anyio.to_thread
 from anyio import CancelScope, CapacityLimiter
 
 from .errors import TransferError
 
-__all__ = ["THREADS", "Disk", "Lease", "leased"]
+__all__ = ["THREADS", "Disk", "Lease", "heard", "leased"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,7 +45,7 @@ class Disk:
 
 
 class Lease(Generic[T]):
-    """Something that threads use and the event loop lets go of, in whatever order that happens.
+    """Something that threads use, one at a time, and the event loop lets go of, in whatever order that happens.
 
     Args:
         close: Called exactly once with what was put in: in :meth:`release`, or in the thread that still uses it.
@@ -51,6 +53,7 @@ class Lease(Generic[T]):
 
     def __init__(self, close: Callable[[T], object]) -> None:
         self._close = close
+        self._turn = asyncio.Lock()
         self._lock = threading.Lock()  # held for a few assignments only: never waits for the disk
         self._held: list[T] = []
         self._busy = False
@@ -74,9 +77,31 @@ class Lease(Generic[T]):
         self._close(thing)
         raise TransferError("released while it was opened")
 
+    async def run(self, disk: Disk, function: Callable[[T, *Ts], R], *args: *Ts) -> R:
+        """Call ``function(thing, ...)`` in a thread, once every call that was made before is out of its own.
+
+        Cancelled, the task goes on at once; the call is made all the same, in its turn.
+
+        Raises:
+            TransferError: it was released before its turn came.
+            Exception: what ``function`` raised.
+        """
+        call = asyncio.ensure_future(self._in_turn(disk, lambda thing: function(thing, *args)))
+        call.add_done_callback(heard)
+        await asyncio.wait((call,))  # which does not cancel what it waits for
+        return call.result()
+
+    async def _in_turn(self, disk: Disk, function: Callable[[T], R]) -> R:
+        async with self._turn:
+            return await disk.run(self._call, function)
+
+    def _call(self, function: Callable[[T], R]) -> R:
+        with self.use() as thing:
+            return function(thing)
+
     @contextmanager
     def use(self) -> Iterator[T]:
-        """In a thread: it stays open until the block is left.
+        """It stays open until the block is left, in a thread or on the event loop. Nothing else may use it meanwhile.
 
         Raises:
             TransferError: it was released.
@@ -84,6 +109,7 @@ class Lease(Generic[T]):
         with self._lock:
             if self._released or not self._held:
                 raise TransferError("released before it was used")
+            assert not self._busy
             self._busy = True
             thing = self._held[0]
         try:
@@ -106,6 +132,12 @@ class Lease(Generic[T]):
                 return
             self._held.clear()
         self._close(thing)
+
+
+def heard(call: asyncio.Future[Any]) -> None:
+    """A failure that nobody waits for any more is no news: something else has ended what it was for."""
+    if not call.cancelled():
+        call.exception()
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeVar, TypeVarTuple, cast
 
 import anyio
@@ -20,6 +21,7 @@ from aionet.routing import regex
 
 from .commands import commands
 from .conversation import Close, Conversation, Pause, Service, Step
+from .direct import BLOCK
 from .disk import THREADS, Disk, Lease
 from .errors import from_os_error
 from .manifest import Hashes
@@ -36,6 +38,9 @@ Ts = TypeVarTuple("Ts")
 
 _GATHERED: Final = 1 * MIB
 """Bytes of an upload that a thread writes and hashes at once, while as many more come in."""
+
+_ENOUGH: Final = 64 * KIB
+"""Bytes of an upload that are worth a hop to a thread. After a cut as many that had come may be sent again."""
 
 _COLLECTED: Final = 64 * KIB
 """Bytes of a body that is waited for, instead of being written piece by piece."""
@@ -94,9 +99,9 @@ class Files(StreamHandler[Message]):
         self.codec = RequestCodec(max_body=MAX_SIZE if checked.writable else _PASSED_OVER)
         self.limits = Limits(
             # A connection holds a descriptor for its file, and if it writes up to 32 more for a moment; and in bytes
-            # what is said below, and once more in the threads: 100 KiB, or 2 MiB if it writes.
+            # what is said below, and half as much in the threads: 100 KiB, or 3 MiB if it writes.
             max_connections=1_000,
-            max_inbound=_GATHERED if checked.writable else 64 * KIB,
+            max_inbound=2 * _GATHERED if checked.writable else 64 * KIB,
         )
         self._service = Service(
             self.store, commands(writable=checked.writable), None if token is None else Tokens(token), Hashes()
@@ -130,7 +135,7 @@ class Files(StreamHandler[Message]):
             await self._answer(conn, message)
         elif isinstance(message, Request) and message.size <= _COLLECTED and message.verb != "PUT":
             pieces: list[bytes] = []
-            await _gather(conn, pieces, message.size, all_of_it=True)
+            await _gather(conn, pieces, message.size)
             await self._answer(conn, [(message, b"".join(pieces))])
         elif isinstance(message, Request):
             await self._receive(conn, message)
@@ -150,23 +155,29 @@ class Files(StreamHandler[Message]):
     async def _receive(self, conn: Connection[Message], request: Request) -> None:
         """Take a large body, as it comes: what is there is written, while more comes in."""
         conversation, missing = _conversation(conn), request.size
-        answer = await self._run(conn, conversation.receive, request)
-        while not answer and missing:
-            pieces: list[bytes] = []
-            missing -= await _gather(conn, pieces, min(missing, _GATHERED))
-            answer = await self._run(conn, conversation.take, pieces, not missing)
+        pieces: list[bytes] = []
+        missing -= _take_what_is_there(conn, pieces, min(missing, _GATHERED))
+        begin: Request | None = request
+        answer = b""
+        if not pieces:  # whoever sends nothing behind the line may wait for a refusal
+            begin, answer = None, await self._run(conn, conversation.receive, request)
+        while not answer:
+            missing -= await _gather(conn, pieces, min(missing, _GATHERED), _ENOUGH)
+            left = _split_off(pieces, BLOCK) if missing else b""
+            answer = await self._run(conn, conversation.take, pieces, not missing, begin)
+            begin, pieces = None, [left] if left else []
         _report(conn, conversation)
         await conn.send(answer)
         if missing > _PASSED_OVER:
             conn.close()
         elif missing:
-            await _gather(conn, [], missing, all_of_it=True)
+            await _gather(conn, [], missing)
 
     async def _run(self, conn: Connection[Message], function: Callable[[*Ts], R], *args: *Ts) -> R:
         """Call a method of the conversation in a thread. It is closed only when the thread is out of it."""
         connected = cast(_Connected, conn.state)
         disk = self._writing if connected.conversation.writes else self._reading
-        return await disk.run(_use, connected.lease, function, *args)
+        return await connected.lease.run(disk, lambda _: function(*args))
 
 
 class _Connected:
@@ -182,11 +193,6 @@ class _Connected:
 
 def _conversation(conn: Connection[Message]) -> Conversation:
     return cast(_Connected, conn.state).conversation
-
-
-def _use(lease: Lease[Conversation], function: Callable[[*Ts], R], *args: *Ts) -> R:
-    with lease.use():
-        return function(*args)
 
 
 async def _act(conn: Connection[Message], conversation: Conversation, step: Step) -> int:
@@ -207,18 +213,37 @@ async def _act(conn: Connection[Message], conversation: Conversation, step: Step
     return 0
 
 
-async def _gather(conn: Connection[Message], pieces: list[bytes], wanted: int, *, all_of_it: bool = False) -> int:
-    """Wait for bytes of a body; take what is there, at most ``wanted``, or all of that; how many."""
+async def _gather(conn: Connection[Message], pieces: list[bytes], wanted: int, enough: int = MAX_SIZE) -> int:
+    """Wait for bytes of a body: all that are ``wanted``, or what is there once these are ``enough``; how many."""
     size = 0
-    while size < wanted:
-        try:
-            piece = conn.receive_nowait() if size and not all_of_it else await conn.receive()
-        except anyio.WouldBlock:
-            break
+    while size < min(wanted, enough):
+        piece = await conn.receive()
         assert isinstance(piece, bytes)  # the codec gives nothing else until the body is complete
         pieces.append(piece)
         size += len(piece)
+    return size + _take_what_is_there(conn, pieces, wanted - size)
+
+
+def _take_what_is_there(conn: Connection[Message], pieces: list[bytes], wanted: int) -> int:
+    """Take the pieces of a body that have come; at most so many bytes, and one piece more."""
+    size = 0
+    with suppress(anyio.WouldBlock):
+        while size < wanted:
+            piece = conn.receive_nowait()
+            assert isinstance(piece, bytes)
+            pieces.append(piece)
+            size += len(piece)
     return size
+
+
+def _split_off(pieces: list[bytes], block: int) -> bytes:
+    """Take off what is behind the last whole block: then the next bytes begin one, too."""
+    count = sum(map(len, pieces)) % block
+    if not count or len(pieces[-1]) <= count:
+        return b""
+    left = pieces[-1][-count:]
+    pieces[-1] = pieces[-1][:-count]
+    return left
 
 
 def _report(conn: Connection[Message], conversation: Conversation) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from .direct import write_directly
 from .errors import Busy, Code, Mismatch, TransferError, from_os_error, make_error, shown
 from .paths import PARTIAL_DIRECTORY, Directory
 from .rules import ANYBODY, Rules
@@ -39,6 +40,9 @@ _READ_BACK: Final = 1024 * 1024
 
 _WRITE_BEHIND: Final = 64 * 1024 * 1024
 """Bytes after which the system is asked to begin with the disk: then the fsync at the end has little to wait for."""
+
+_LARGE: Final = 16 * 1024 * 1024
+"""Bytes of a file from which on it is written past the page cache. Smaller ones go to the disk many at once."""
 
 _SILENCE: Final = 5.0
 """Seconds without a byte after which a connection at an upload gives way to another that goes on with it: after a cut
@@ -70,6 +74,7 @@ class Upload:
         self._hash = hashlib.sha256()
         self._hashed = 0  # bytes from the start that are in the hash
         self._started = self.received  # bytes that the system was asked to write
+        self._is_large = False
 
     @contextmanager
     def held(self) -> Iterator[int]:
@@ -98,6 +103,7 @@ class Upload:
             TransferError: TOO_LARGE, QUOTA.
         """
         self._partials.rules.check_writing(self.name, total)
+        self._is_large = total >= _LARGE
         if total > self.received:
             self._partials.usage.reserve(self.user, total - self.received)
             self._partials.usage.release(self.user, total - self.received)
@@ -120,7 +126,9 @@ class Upload:
         usage, before = self._partials.usage, self.received
         usage.reserve(self.user, max(end - before, 0))
         try:
-            _write_all(descriptor, pieces, offset)
+            done = write_directly(descriptor, pieces, offset) if self._is_large else 0
+            if done < end - offset:
+                _write_all(descriptor, _without(done, pieces), offset + done)
             self.received = max(before, end)
         except OSError as exc:
             self.received = os.fstat(descriptor).st_size
@@ -199,6 +207,11 @@ class Upload:
                 raise OSError(errno.EIO, "a partial file became smaller")
             self._hash.update(buffer[:count])
             self._hashed += count
+
+
+def _without(done: int, pieces: Sequence[bytes]) -> Sequence[bytes]:
+    """What is left of them behind the first ``done`` bytes."""
+    return [b"".join(pieces)[done:]] if done else pieces
 
 
 def _write_all(descriptor: int, pieces: Sequence[bytes], offset: int) -> None:

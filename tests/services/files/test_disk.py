@@ -106,3 +106,36 @@ async def test_no_more_threads_than_allowed_work_at_once() -> None:
 
     await asyncio.gather(*(disk.run(work) for _ in range(10)))
     assert most == 2
+
+
+async def test_a_call_waits_for_the_thread_of_one_whose_task_was_cancelled() -> None:
+    order: list[str] = []
+    lease: Lease[list[str]] = Lease(list.clear)
+    lease.put(order)
+    started, go_on = threading.Event(), threading.Event()
+
+    def first(thing: list[str]) -> None:
+        started.set()
+        assert go_on.wait(10)
+        thing.append("first")
+
+    disk = Disk()
+    task = asyncio.create_task(lease.run(disk, first))
+    await asyncio.to_thread(started.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    second = asyncio.create_task(lease.run(disk, list.append, "second"))
+    await asyncio.wait((second,), timeout=0.1)
+    go_on.set()
+    await second
+    assert order == ["first", "second"]
+    lease.release()
+
+
+async def test_a_call_whose_turn_never_comes_is_refused() -> None:
+    lease: Lease[str] = Lease(lambda thing: None)
+    lease.put("thing")
+    lease.release()
+    with pytest.raises(TransferError, match="released"):
+        await lease.run(Disk(), str.upper)

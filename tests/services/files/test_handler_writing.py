@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import itertools
 import os
 import re
 import socket
@@ -65,6 +66,23 @@ async def test_a_file_is_sent_and_comes_back(tmp_path: Path, size: int) -> None:
         assert partials(tmp_path) == []
         await until_none_open(tmp_path)
     assert served.failures == []
+
+
+async def test_a_large_body_that_comes_in_odd_pieces_is_whole(tmp_path: Path) -> None:
+    """Large enough to be written past the page cache, block by block; pieces that are no blocks."""
+    content = os.urandom(17 * MIB + 123)
+    async with serve(Files(tmp_path, writable=True)) as served, raw_client(served) as client:
+        client.write(b"PUT;size=%d;upload=u;total=%d big\n" % (len(content), len(content)))
+        position = 0
+        for size in itertools.cycle((70_001, 5, 300_000, 4096)):
+            client.write(content[position : position + size])
+            await client.writer.drain()
+            position += size
+            if position >= len(content):
+                break
+        assert (await client.answer())[0] == b"OK 0;received=%d\n" % len(content)
+        assert (await commit(client, "big", content)).startswith(b"OK 0;size=")
+    assert (tmp_path / "big").read_bytes() == content
 
 
 async def test_nothing_is_there_before_the_commit_and_it_is_never_served(tmp_path: Path) -> None:

@@ -158,6 +158,26 @@ def test_many_small_pieces_and_a_disk_that_takes_little(store: Store, monkeypatc
     upload.close()
 
 
+@pytest.mark.parametrize("most", [4096, 1 << 30])
+def test_a_large_one_is_the_same_past_the_page_cache(store: Store, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Blocks and what is no block, in turn; and a disk that takes less than it is given."""
+    pwrite = os.pwrite
+    monkeypatch.setattr("aionet.services.files.direct.os.pwrite", lambda fd, data, at: pwrite(fd, data[:most], at))
+    content = os.urandom(1_000_000)
+    upload = store.begin("", "x", "id")
+    upload.announce(20 * 1024 * 1024)
+    position = 0
+    for size in (65_536, 100, 200_000, 4096 - 100, 300_000):
+        some = content[position : position + size]
+        upload.write([some[: size // 2], some[size // 2 :]], position)
+        position += size
+    upload.write([content[position:]], position)
+    assert upload.digest() == hashlib.sha256(content).hexdigest()
+    with upload.held() as descriptor:
+        assert os.pread(descriptor, len(content), 0) == content
+    upload.close()
+
+
 def test_old_ones_expire_and_those_in_use_do_not(tmp_path: Path) -> None:
     store = make_store(tmp_path, partial_age=10.0)
     old, used = store.begin("", "old", "id"), store.begin("", "used", "id")

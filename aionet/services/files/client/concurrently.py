@@ -11,6 +11,7 @@ import anyio
 
 from aionet.errors import ConnectError
 
+from ..disk import heard
 from ..errors import TransferError
 from .remote import Channel, Remote
 from .retry import is_passing
@@ -56,7 +57,7 @@ class Background:
         async with self._turn:
             await self.finish()
             self._job = asyncio.ensure_future(work())
-            self._job.add_done_callback(_heard)
+            self._job.add_done_callback(heard)
 
     async def finish(self) -> None:
         """Wait until nothing is under way.
@@ -67,12 +68,6 @@ class Background:
         job, self._job = self._job, None
         if job is not None:
             await job
-
-
-def _heard(job: asyncio.Future[Any]) -> None:
-    """A failure that nobody waits for any more is no news: another one has ended the transfer."""
-    if not job.cancelled():
-        job.exception()
 
 
 class Pipeline(Generic[K]):

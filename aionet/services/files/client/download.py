@@ -200,7 +200,7 @@ class _Download:
 
     async def run(self) -> str:
         version = self._version
-        resumed = await self._disk.run(_prepare, self._lease, version.size)
+        resumed = await self._lease.run(self._disk, _prepare, version.size)
         if resumed:
             manifest = await self._manifest()
             self._digest = manifest.digest
@@ -209,8 +209,8 @@ class _Download:
         else:
             await concurrently(self._fetch([(0, version.size)]), self._ask_digest())
         for round_ in range(_ROUNDS):
-            if await self._disk.run(_hash_all, self._lease, version.size) == self._digest:
-                await self._disk.run(_finish, self._lease, version.mtime_ns)
+            if await self._lease.run(self._disk, _hash_all, version.size) == self._digest:
+                await self._lease.run(self._disk, _finish, version.mtime_ns)
                 return self._digest
             await self._repair(last=round_ + 1 == _ROUNDS)
         raise AssertionError
@@ -230,7 +230,7 @@ class _Download:
             more = f" and {len(numbers) - 3} more" if len(numbers) > 3 else ""
             raise Mismatch(f"{name}: {which}{more} do not have the hash that the server says")
         await self._fetch(manifest.ranges(numbers))
-        await self._disk.run(_rehash, self._lease)
+        await self._lease.run(self._disk, PartFile.rehash)
 
     async def _manifest(self) -> Manifest:
         manifest, tag = await fetch_manifest(self._remote, self._name, self._version.size)
@@ -248,7 +248,7 @@ class _Download:
             raise Changed(f"{shown(self._name)} was changed while it was received", hint="try again")
 
     async def _prove(self, manifest: Manifest) -> list[int]:
-        numbers = await self._disk.run(_unproven, self._lease, manifest)
+        numbers = await self._lease.run(self._disk, _unproven, manifest)
         lacking = sum(end - start for start, end in manifest.ranges(numbers))
         self._progress.advance(self._file, self._version.size - lacking, skipped=True)
         return numbers
@@ -325,7 +325,7 @@ class _Download:
 
     async def _write(self, offset: int, batch: list[bytes], missing: _Missing) -> None:
         frontier = missing.frontier(self._version.size)  # without this batch, with all those before it
-        await self._writing.start(partial(self._disk.run, _write, self._lease, offset, batch, frontier))
+        await self._writing.start(partial(self._lease.run, self._disk, _write, offset, batch, frontier))
 
 
 # ---- in threads --------------------------------------------------------------------------------
@@ -335,38 +335,28 @@ def _open(open_part: Callable[[], PartFile], lease: Lease[PartFile]) -> None:
     lease.put(open_part())
 
 
-def _prepare(lease: Lease[PartFile], size: int) -> bool:
+def _prepare(part: PartFile, size: int) -> bool:
     """Whether something is there to go on with."""
-    with lease.use() as part:
-        part.resize(size)
-        part.rehash()
-        return part.resumed and part.next_data(0) < size
+    part.resize(size)
+    part.rehash()
+    return part.resumed and part.next_data(0) < size
 
 
-def _unproven(lease: Lease[PartFile], manifest: Manifest) -> list[int]:
-    with lease.use() as part:
-        return manifest.unproven(part.read, part.next_data)
+def _unproven(part: PartFile, manifest: Manifest) -> list[int]:
+    return manifest.unproven(part.read, part.next_data)
 
 
-def _write(lease: Lease[PartFile], offset: int, chunks: list[bytes], frontier: int) -> None:
+def _write(part: PartFile, offset: int, chunks: list[bytes], frontier: int) -> None:
     """What is there from the start on is hashed meanwhile; a large part that was proven, in steps."""
-    with lease.use() as part:
-        part.write(offset, chunks)
-        part.hash_up_to(min(frontier, part.hashed + _CATCH_UP))
+    part.write(offset, chunks)
+    part.hash_up_to(min(frontier, part.hashed + _CATCH_UP))
 
 
-def _hash_all(lease: Lease[PartFile], size: int) -> str:
-    with lease.use() as part:
-        part.hash_up_to(size)
-        return part.digest()
+def _hash_all(part: PartFile, size: int) -> str:
+    part.hash_up_to(size)
+    return part.digest()
 
 
-def _rehash(lease: Lease[PartFile]) -> None:
-    with lease.use() as part:
-        part.rehash()
-
-
-def _finish(lease: Lease[PartFile], mtime_ns: int) -> None:
-    with lease.use() as part:
-        part.set_time(mtime_ns)
-        finish_all([part])
+def _finish(part: PartFile, mtime_ns: int) -> None:
+    part.set_time(mtime_ns)
+    finish_all([part])

@@ -7,14 +7,16 @@ in the end, its manifest tells which chunks to send again.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from typing import Final
 
 from aionet.errors import ConnectError
 
-from ..disk import Disk, Lease, leased
+from ..disk import Disk, Lease, heard, leased
 from ..entries import format_time
 from ..errors import Changed, Interrupted, Mismatch, TransferError
 from ..wire import Request
@@ -73,7 +75,7 @@ async def send_file(
                 await remote.ask(Request("CANCEL", name, {"upload": original.upload}))
                 if attempt + 1 == _ROUNDS:
                     raise
-                await disk.run(_restart, lease)
+                await lease.run(disk, _restart)
             finally:
                 progress.leave(file, whole=whole)
         raise AssertionError
@@ -108,7 +110,7 @@ class _Upload:
             await self._prove()
         for round_ in range(_ROUNDS):
             await self._send()
-            digest = await self._disk.run(_whole_digest, self._lease)
+            digest = await self._lease.run(self._disk, _whole_digest)
             try:
                 await self._commit(digest)
             except Mismatch as exc:
@@ -133,7 +135,7 @@ class _Upload:
         """Find out which chunks of what the server has are to be sent again."""
         original = self._original
         manifest, _ = await fetch_manifest(self._remote, self._name, original.size, upload=original.upload)
-        numbers = await self._disk.run(_unproven, self._lease, manifest)
+        numbers = await self._lease.run(self._disk, _unproven, manifest)
         self._repairs = deque(_units(manifest.ranges(numbers)))
         return numbers
 
@@ -168,10 +170,9 @@ class _Upload:
         size = self._original.size
         pieces = [*self._repairs, *_units([(received, size)])] or [(0, 0)]  # of an empty file, one empty piece
         try:
-            for start, end in pieces:
+            async for (start, end), data in self._read(pieces):
                 if len(asked) == _AHEAD:
                     await self._acknowledged(channel, asked)
-                data = await self._disk.run(_read, self._lease, start, end - start)
                 channel.post(put_request(self._name, self._original.upload, start, len(data), size))
                 asked.append((start, end))
                 await self._send_body(channel, data)
@@ -182,6 +183,21 @@ class _Upload:
                 while asked:
                     await self._acknowledged(channel, asked)
             raise
+
+    async def _read(self, pieces: Sequence[Range]) -> AsyncIterator[tuple[Range, bytes]]:
+        """Each piece with its bytes: the next is read, and hashed, while one is sent."""
+        coming = [self._begin_to_read(piece) for piece in pieces[:1]]
+        for piece, next_piece in zip_longest(pieces, pieces[1:]):
+            data = await coming.pop()
+            if next_piece is not None:
+                coming.append(self._begin_to_read(next_piece))
+            yield piece, data
+
+    def _begin_to_read(self, piece: Range) -> asyncio.Task[bytes]:
+        start, end = piece
+        task = asyncio.create_task(self._lease.run(self._disk, _read, start, end - start))
+        task.add_done_callback(heard)
+        return task
 
     async def _send_body(self, channel: Channel, data: bytes) -> None:
         step = len(data) if self._remote.rate is None else max(4096, int(self._remote.rate / 20))
@@ -215,28 +231,24 @@ def _close(original: Original) -> None:
     original.close()
 
 
-def _restart(lease: Lease[Original]) -> None:
-    with lease.use() as original:
-        original.restart()
+def _restart(original: Original) -> None:
+    original.restart()
 
 
-def _read(lease: Lease[Original], offset: int, size: int) -> bytes:
-    with lease.use() as original:
-        data = original.read(offset, size)
-        if len(data) < size:
-            original.check_unchanged()
-            raise Changed(f"{original.label} became smaller while it was sent")
-        return data
-
-
-def _unproven(lease: Lease[Original], manifest: Manifest) -> list[int]:
-    with lease.use() as original:
-        return manifest.unproven(original.read)
-
-
-def _whole_digest(lease: Lease[Original]) -> str:
-    """The hash of the version that was sent: read once more if not all of it was read in order."""
-    with lease.use() as original:
-        original.hash_up_to(original.size)
+def _read(original: Original, offset: int, size: int) -> bytes:
+    data = original.read(offset, size)
+    if len(data) < size:
         original.check_unchanged()
-        return original.digest()
+        raise Changed(f"{original.label} became smaller while it was sent")
+    return data
+
+
+def _unproven(original: Original, manifest: Manifest) -> list[int]:
+    return manifest.unproven(original.read)
+
+
+def _whole_digest(original: Original) -> str:
+    """The hash of the version that was sent: read once more if not all of it was read in order."""
+    original.hash_up_to(original.size)
+    original.check_unchanged()
+    return original.digest()

@@ -13,7 +13,6 @@ import binascii
 import os
 import re
 import secrets
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -90,7 +89,7 @@ async def put(exchange: Exchange, store: Store, disk: Disk) -> None:
             kept = True
             await exchange.answer(202, f"Upload-Offset: {part.offset + (part.size or 0)}\r\n")
             return
-        info, digest = await disk.run(_commit, promised, store, lease, condition, part.total)
+        info, digest = await lease.run(disk, _commit, promised, store, condition, part.total)
         kept = True
     finally:
         lease.release()
@@ -186,14 +185,14 @@ async def _receive(exchange: Exchange, disk: Disk, lease: Lease[Upload], part: _
             piece = await exchange.piece()
         except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             if gathered and part.resumable:  # what came is right as far as it goes
-                await disk.run(_write, lease, pieces, offset)
+                await lease.run(disk, Upload.write, pieces, offset)
             raise
         if part.size is not None and offset + gathered + len(piece) > part.offset + part.size:
             raise BadRequest(f"more than the {part.size} bytes of the Content-Range came")
         pieces.append(piece)
         gathered += len(piece)
         if gathered >= _GATHERED or (not piece and gathered):
-            await disk.run(_write, lease, pieces, offset)
+            await lease.run(disk, Upload.write, pieces, offset)
             exchange.moved += gathered
             offset, pieces, gathered = offset + gathered, [], 0
         if not piece:
@@ -239,24 +238,18 @@ def _begin(lease: Lease[Upload], store: Store, user: str, name: str, part: _Part
         raise make_error(Code.BAD_RANGE, f"offset {part.offset}: {upload.received} bytes of {shown(name)} are there")
 
 
-def _write(lease: Lease[Upload], pieces: Sequence[bytes], offset: int) -> None:
-    with lease.use() as upload:
-        upload.write(pieces, offset)
-
-
 def _commit(
-    promised: bytes | None, store: Store, lease: Lease[Upload], condition: _Condition, total: int | None
+    upload: Upload, promised: bytes | None, store: Store, condition: _Condition, total: int | None
 ) -> tuple[os.stat_result, bytes]:
-    with lease.use() as upload:
-        if total is not None and upload.received != total:
-            raise Mismatch(f"{upload.received} bytes of {shown(upload.name)} were received, not {total}")
-        digest = bytes.fromhex(upload.digest())
-        if promised is not None and promised != digest:
-            raise Mismatch(f"the SHA-256 of what was received for {shown(upload.name)} is {digest.hex()}")
-        (outcome,) = store.commit([Claim(upload, tag=condition.tag, new=condition.new)])
-        if isinstance(outcome, TransferError):
-            raise outcome
-        return outcome, digest
+    if total is not None and upload.received != total:
+        raise Mismatch(f"{upload.received} bytes of {shown(upload.name)} were received, not {total}")
+    digest = bytes.fromhex(upload.digest())
+    if promised is not None and promised != digest:
+        raise Mismatch(f"the SHA-256 of what was received for {shown(upload.name)} is {digest.hex()}")
+    (outcome,) = store.commit([Claim(upload, tag=condition.tag, new=condition.new)])
+    if isinstance(outcome, TransferError):
+        raise outcome
+    return outcome, digest
 
 
 def _drop(store: Store, user: str, name: str, upload: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -16,8 +16,8 @@ CHUNK = 1000
 
 HELLO = f"OK 0;protocol=aionet-files;version=1;hash=sha256;chunk={CHUNK};auth=none;write=1\n".encode()
 
-Answer = Callable[[str], bytes | None]
-"""From a request line to what is sent; ``None`` closes the connection."""
+Answer = Callable[[str], bytes | Awaitable[bytes | None] | None]
+"""From a request line to what is sent, at once or later; ``None`` closes the connection."""
 
 
 @dataclass(slots=True)
@@ -50,6 +50,8 @@ async def scripted(answer: Answer, hello: bytes | None = HELLO) -> AsyncIterator
                 if line != "HELLO":
                     found.lines.append(line)
                 said = hello if line == "HELLO" else answer(line)
+                if isinstance(said, Awaitable):
+                    said = await said
                 if said is None:
                     break
                 writer.write(said)

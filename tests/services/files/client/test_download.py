@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import random
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -269,6 +271,75 @@ async def test_a_file_that_never_stays_the_same(landing: Path, pauses: list[floa
     assert isinstance(error, Changed)
     error = await told(liar(HASH_chunks_0=ok(total=len(DATA), tag="v2", digest=sha256(DATA))), landing)
     assert isinstance(error, Changed)
+
+
+class SlowWrite:
+    """A pwrite whose first call waits, for at most ``patience`` seconds."""
+
+    patience = 10.0
+
+    def __init__(self, write: Callable[[int, memoryview, int], int]) -> None:
+        self.go_on = threading.Event()
+        self.hangs = threading.Event()
+        self.written: list[bytes] = []
+        self._write = write
+
+    def __call__(self, descriptor: int, piece: memoryview, at: int) -> int:
+        if not self.hangs.is_set():
+            self.hangs.set()
+            self.go_on.wait(self.patience)
+        count = self._write(descriptor, piece, at)
+        self.written.append(bytes(piece[:1]))
+        if len(self.written) == 1:
+            self.go_on.set()
+        return count
+
+
+@pytest.fixture
+def slow_write(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowWrite]:
+    """The first write hangs in the disk; it is let go in the end."""
+    slow = SlowWrite(os.pwrite)
+    monkeypatch.setattr("aionet.services.files.client.part.os.pwrite", slow)
+    yield slow
+    slow.go_on.set()
+
+
+async def test_a_write_that_hangs_lands_before_the_next_attempt_begins(landing: Path, slow_write: SlowWrite) -> None:
+    """The file changes while a thread writes the old one: that write must not come upon the new one."""
+    slow_write.patience = 0.3  # the next attempt waits for it; one that does not has written long before
+    versions = {"v1": b"1" * CHUNK, "v2": b"2" * CHUNK}
+    now = "v1"
+
+    async def change_while_it_is_written() -> bytes:
+        nonlocal now
+        assert await asyncio.to_thread(slow_write.hangs.wait, 10)
+        now = "v2"
+        return ok(total=CHUNK, tag=now, digest=sha256(versions[now]))
+
+    def answer(line: str) -> bytes | Awaitable[bytes]:
+        data = versions[now]
+        if line.startswith("STAT"):
+            return ok(kind="file", size=len(data), mtime="5.0", tag=now)
+        if line.startswith("GET"):
+            return ok(data, offset=0, total=len(data), tag=now)
+        return change_while_it_is_written()
+
+    async with scripted(answer) as server, Remote(server.endpoint) as remote:
+        await fetched(remote, landing)
+    assert slow_write.written == [b"1", b"2"]
+    assert (landing / "copy").read_bytes() == versions["v2"]
+
+
+async def test_a_disk_that_hangs_does_not_hold_a_transfer_that_is_cancelled(
+    landing: Path, slow_write: SlowWrite
+) -> None:
+    async with scripted(liar()) as server, Remote(server.endpoint) as remote:
+        transfer = asyncio.create_task(fetched(remote, landing))
+        assert await asyncio.to_thread(slow_write.hangs.wait, 10)
+        transfer.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await transfer
+        assert slow_write.written == []
 
 
 async def test_a_full_disk_keeps_the_part_and_the_next_one_goes_on(

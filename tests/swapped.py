@@ -1,0 +1,35 @@
+"""``AIONET_SWAPPED=1``: the tests run on what they do not run on otherwise.
+
+That is asyncio with our native transports and uvloop with its own, and what Cython compiles as plain Python.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+__all__ = ["SWAPPED", "swap"]
+
+SWAPPED: Final = os.environ.get("AIONET_SWAPPED") == "1"
+
+
+class _Plain(MetaPathFinder):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != "aionet.core.message_path" or not path:
+            return None
+        return spec_from_file_location(fullname, Path(path[0], "message_path.py"))
+
+
+def swap() -> None:
+    """Before aionet is imported."""
+    if SWAPPED:
+        sys.meta_path.insert(0, _Plain())
