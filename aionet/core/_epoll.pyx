@@ -91,11 +91,6 @@ cdef extern from "sys/un.h" nogil:
     struct sockaddr_un:
         char sun_path[108]
 
-cdef extern from "net/if.h" nogil:
-    char *if_indextoname(unsigned int index, char *name)
-    enum:
-        IF_NAMESIZE
-
 cdef extern from "arpa/inet.h" nogil:
     const char *inet_ntop(int family, const void *source, char *target, socklen_t size)
 
@@ -769,7 +764,6 @@ cdef class SocketTransport(_Watched):
 cdef object _name_of(sockaddr *raw, socklen_t size):
     """The address as Python's sockets give it; ``None`` of a family that is served, but not known by name."""
     cdef char text[64]
-    cdef char interface[IF_NAMESIZE]
     cdef sockaddr_in *four = <sockaddr_in *>raw
     cdef sockaddr_in6 *six = <sockaddr_in6 *>raw
     cdef bytes path
@@ -778,11 +772,7 @@ cdef object _name_of(sockaddr *raw, socklen_t size):
         return text.decode("ascii"), ntohs(four.sin_port)
     if raw.sa_family == AF_INET6:
         inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof(text))
-        host = text.decode("ascii")
-        if six.sin6_scope_id:  # of a link-local address: its interface, by number where that is gone
-            known = if_indextoname(six.sin6_scope_id, interface) != NULL
-            host += "%" + (os.fsdecode(<bytes>interface) if known else str(six.sin6_scope_id))
-        return host, ntohs(six.sin6_port), ntohl(six.sin6_flowinfo), six.sin6_scope_id
+        return text.decode("ascii"), ntohs(six.sin6_port), ntohl(six.sin6_flowinfo), six.sin6_scope_id
     if raw.sa_family == AF_UNIX:
         path = (<sockaddr_un *>raw).sun_path[:size - sizeof(raw.sa_family)]
         return path if path.startswith(b"\0") else os.fsdecode(path.rstrip(b"\0"))  # abstract; a file, or unnamed

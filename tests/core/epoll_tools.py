@@ -1,4 +1,4 @@
-"""Sockets, protocols and an ear on the loop, for the tests of the native transports; skipped where those are not built."""
+"""Sockets, protocols and an ear on the loop, for tests of the native transports; skipped where those are not built."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ async def test_no_state_is_told_of_for_ever(
 
 
 async def test_a_descriptor_that_another_process_keeps_is_told_of_no_more() -> None:
-    """As a child does that was forked meanwhile: closed here, it is still in the kernel's set, were it not taken out."""
+    """As a child does that was forked meanwhile: what is closed here is not, to the kernel, and has to be taken out."""
     loop = CountingLoop()
     reactor = Reactor(loop)  # type: ignore[arg-type]
     with pair() as (one, to_one), pair() as (two, _):
@@ -282,8 +282,9 @@ def test_an_interrupt_passes_and_the_connection_goes_on(callback: str, name: Any
         Reactor(asyncio.get_running_loop()).attach(ours, notes)
         return notes
 
-    async def end(notes: Notes) -> None:
-        await notes.lost
+    async def end() -> None:
+        await asyncio.wait([notes.lost])
+        await asyncio.wait([reading])
 
     with asyncio.Runner(loop_factory=loop_factory(name)) as runner, pair() as (ours, peer):
         notes = runner.run(begin(ours))
@@ -291,12 +292,11 @@ def test_an_interrupt_passes_and_the_connection_goes_on(callback: str, name: Any
         loop.call_soon(notes.transport.write, bytes(1 << 23))
         loop.call_soon(peer.send, b"x")
         loop.call_soon(peer.shutdown, socket.SHUT_WR)
-        reading = loop.run_in_executor(None, drain, peer)
+        reading = asyncio.ensure_future(loop.run_in_executor(None, drain, peer), loop=loop)
         with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(asyncio.wait({notes.lost, reading}))
-        loop.run_until_complete(asyncio.wait({notes.lost, reading}))
+            loop.run_until_complete(end())
+        loop.run_until_complete(end())
         assert notes.lost.result() is None
-        runner.run(end(notes))
     assert notes.names[-1] == "connection_lost"
 
 
@@ -318,7 +318,7 @@ async def test_the_set_is_closed_with_the_last_of_it_and_opened_for_the_next() -
             transport = reactor.attach(ours, notes := Notes())
             assert polls() == before + 1
             peer.send(b"x")
-            await eventually(lambda: notes.received)  # noqa: B023
+            await eventually(lambda: notes.received)
             transport.close()
             await notes.lost
             assert polls() == before
@@ -367,8 +367,8 @@ def test_a_loop_that_is_closed_over_a_connection_warns_and_closes_it(name: Any, 
         runner.close()
         with pytest.raises(RuntimeError, match="closed"):
             made[0].transport.close()
+        del made, runner
         with pytest.warns(ResourceWarning, match="unclosed transport <SocketTransport"):
-            del made, runner
             gc.collect()
         for client in clients:
             client.settimeout(5)
