@@ -16,6 +16,7 @@ import pytest
 from aionet.core.loop import loop_name
 
 from ..serving import eventually, reset
+from ..swapped import SWAPPED
 from .epoll_tools import Acceptor, CountingLoop, Notes, Reactor, SocketTransport, made_by, pair, ticks
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -23,12 +24,11 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 FAMILIES: Final = [socket.AF_INET, socket.AF_UNIX]
 
 
-@pytest.fixture(params=["native", "loop"])
-async def kind(request: pytest.FixtureRequest) -> str:
-    """Whose transport it is: our own, on either loop, or asyncio's. uvloop's differ from those here and there."""
-    if request.param == "loop" and loop_name(asyncio.get_running_loop()) == "uvloop":
-        pytest.skip("asyncio's own transports are the measure")
-    return str(request.param)
+@pytest.fixture
+async def kind() -> str:
+    """Whose transport it is: our own on uvloop, whose transports differ here and there; asyncio's, which are the measure,
+    on asyncio, or our own when swapped."""
+    return "native" if SWAPPED or loop_name(asyncio.get_running_loop()) == "uvloop" else "loop"
 
 
 async def read_all(peer: socket.socket) -> bytes:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from aionet import LineCodec, RawCodec
-from aionet.core.loop import LoopShared
+from aionet import Group, LineCodec, RawCodec, StreamHandler
+from aionet.core import message_path
+from aionet.core.loop import AT_ONCE, LoopShared
 from aionet.core.message_path import BATCHES, CHUNKS, CLOSING, FLUSH_AT, MESSAGES, MessagePath, send_to_all
+from aionet.testing import HandlerHarness
 
 from ..serving import eventually
+from ..swapped import SWAPPED
+from ..tools import in_ci
 
 
 class Path(MessagePath):
@@ -109,3 +114,46 @@ async def test_of_many_some_are_sent_to_at_once_and_the_others_in_their_turn() -
     await eventually(lambda: not shared.turn)
     assert [path.sent for path in members] == [[b"a\nb\n"]] * 5
     assert [path.messages_sent for path in members] == [2] * 5
+
+
+def test_it_is_compiled_where_all_is_tested() -> None:
+    """A build that failed says nothing: the same would run, and everything pass, at half the speed."""
+    assert message_path.__file__ is not None
+    plain = message_path.__file__.endswith(".py")
+    if SWAPPED:
+        assert plain
+    elif in_ci() and sys.platform == "linux":
+        assert not plain
+
+
+@pytest.mark.parametrize("size", [10, FLUSH_AT + 1])
+def test_a_broadcast_to_many_is_one_write_a_member(size: int) -> None:
+    group: Group[bytes] = Group()
+
+    class Member(StreamHandler[bytes]):
+        codec = LineCodec(max_size=2 * FLUSH_AT)
+
+        def on_connect(self, conn: Any) -> None:
+            group.add(conn)
+
+    with HandlerHarness(Member()) as first:
+        peers = [first, *(first.connect() for _ in range(3 * AT_ONCE))]
+        first.call(group.broadcast, b"x" * size)
+        assert [peer.writes for peer in peers] == [1] * len(peers)
+        assert {peer.sent for peer in peers} == {b"x" * size + b"\n"}
+
+
+def test_what_is_said_while_many_wait_reaches_them_by_the_same_write() -> None:
+    with HandlerHarness(StreamHandler[bytes](), codec=LineCodec()) as first:
+        peers = [first, *(first.connect() for _ in range(3 * AT_ONCE))]
+        conns: Any = [peer.conn for peer in peers]
+
+        def say() -> None:
+            send_to_all(conns[0].shared, conns, b"one\n", 1)
+            late: Any = send_to_all(conns[0].shared, conns, b"two\n", 1)
+            for conn in late:
+                conn.enqueue(b"two\n")
+
+        first.call(say)
+        assert {peer.sent for peer in peers} == {b"one\ntwo\n"}
+        assert [peer.writes for peer in peers] == [2] * AT_ONCE + [1] * (len(peers) - AT_ONCE)
