@@ -253,7 +253,7 @@ cdef class Reactor:
         cdef int index, count = epoll_wait(self._epoll, events, EVENTS, 0)
         cdef int descriptor
         cdef object found
-        self.events += count
+        self.events += max(count, 0)
         for index in range(count):
             event = &events[index]
             descriptor = event.data.fd

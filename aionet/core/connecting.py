@@ -140,13 +140,12 @@ async def _handshake(endpoint: Endpoint, conn: StreamConnection[Any]) -> None:
 async def _connection_on(sock: socket.socket, factory: Any, tls: dict[str, Any]) -> StreamConnection[Any]:
     loop = asyncio.get_running_loop()
     reactor = shared(loop).reactor
-    if reactor is not None and not tls:
-        plain: StreamConnection[Any] = factory()
-        reactor.attach(sock, plain)
-        return plain
     create = loop.create_unix_connection if sock.family == socket.AF_UNIX else loop.create_connection
     try:
-        if tls and not shared(loop).is_uvloop:
+        if reactor is not None and not tls:
+            conn = factory()
+            reactor.attach(sock, conn)
+        elif tls and not shared(loop).is_uvloop:
             conn = await _not_cancelled(sock, create(factory, sock=sock, **tls))
         else:
             _, conn = await create(factory, sock=sock, **tls)

@@ -26,8 +26,7 @@ FAMILIES: Final = [socket.AF_INET, socket.AF_UNIX]
 
 @pytest.fixture
 async def kind() -> str:
-    """Whose transport it is: our own on uvloop, whose transports differ here and there; asyncio's, which are the measure,
-    on asyncio, or our own when swapped."""
+    """Whose transport it is: asyncio's, which are the measure, on asyncio; our own on uvloop, or when swapped."""
     return "native" if SWAPPED or loop_name(asyncio.get_running_loop()) == "uvloop" else "loop"
 
 
