@@ -255,8 +255,10 @@ class StreamListener:
         if self._suspended:
             return
         self._suspended = True
-        # Not now: this may run inside the accept callback of the very server it closes.
-        self.context.loop.call_soon(self._stop_accepting)
+        if shared(self.context.loop).reactor is not None:
+            self._close_servers()  # at once: nobody is accepted for whom there is no descriptor
+        else:  # not now: this may run inside the accept callback of the very server it closes
+            self.context.loop.call_soon(self._stop_accepting)
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None
