@@ -1,7 +1,6 @@
-"""The way out of a connection: write combining, watermarks, and what happens to those who do not read.
+"""The half of a connection that sends, apart from the way of a message: waiting, watermarks, those who do not read.
 
-Encoded messages gather here and leave together: at the end of their chunk, or of the tick, or as soon as 64 KiB
-have come together. Then it is the transport's buffer that counts: above ``high_water`` the connection is congested.
+What has left the message path is in the transport's buffer: above ``high_water`` the connection is congested.
 """
 
 from __future__ import annotations

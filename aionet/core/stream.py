@@ -1,8 +1,8 @@
 """A stream connection: bytes <-> codec <-> handler, with all writes of a chunk, or of a tick, combined into one.
 
-The way of a chunk: ``data_received`` -> ``codec.feed`` once -> the handler for each message -> ``conn.write`` encodes
-and appends -> one ``transport.write``. No task, no timer, no log call and no clock is touched on the way. There is
-one class for each style, chosen at registration, so that a style costs nothing to those who do not use it.
+The way of a chunk: ``data_received`` -> ``codec.feed`` once -> the handler for each message -> ``conn.write`` appends ->
+one ``transport.write``. No task, no timer, no log call and no clock is touched on the way, which is in
+``message_path.py``, so that it can be compiled; here is what happens at its ends, and where it is held up.
 """
 
 from __future__ import annotations
