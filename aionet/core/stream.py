@@ -1,7 +1,7 @@
 """A stream connection: bytes <-> codec <-> handler, with all writes of a chunk, or of a tick, combined into one.
 
-The way of a chunk: ``data_received`` -> ``codec.feed`` once -> the handler for each message -> ``conn.write`` appends ->
-one ``transport.write``. No task, no timer, no log call and no clock is touched on the way, which is in
+The way of a chunk: ``data_received`` -> ``codec.feed`` once -> the handler for each message -> ``conn.write`` appends
+-> one ``transport.write``. No task, no timer, no log call and no clock is touched on the way, which is in
 ``message_path.py``, so that it can be compiled; here is what happens at its ends, and where it is held up.
 """
 
