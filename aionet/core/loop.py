@@ -151,15 +151,15 @@ class LoopShared:
         "client_deadlines",
         "is_uvloop",
         "reactor",
-        "turn",
         "turns",
+        "waiting",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, native: bool = True) -> None:
         self._loop = loop
         self._dirty: list[Flushable] = []
         self._scheduled = False
-        self.turn: deque[Any] = deque()  # those who are flushed a few a tick
+        self.waiting: deque[Any] = deque()  # members of groups, flushed a few a tick
         self.allowance = AT_ONCE  # of sends to members of groups, left in this tick
         self._speakers: list[Speaker] = []
         self._speaker: Speaker | None = None  # the last of them
@@ -181,11 +181,11 @@ class LoopShared:
         if self.reactor is None:
             return True
         seen, self._seen = self._seen, self.reactor.events
-        return self._seen != seen or bool(self.turn)
+        return self._seen != seen or bool(self.waiting)
 
     def flush_in_turn(self, item: Flushable) -> None:
         """As :meth:`flush_later`, for one of many: each tick flushes some of them."""
-        self.turn.append(item)
+        self.waiting.append(item)
         self.schedule()
 
     def schedule(self) -> None:
@@ -216,10 +216,10 @@ class LoopShared:
         dirty, self._dirty = self._dirty, []
         for item in dirty:
             self._flush_one(item)
-        while self.turn and self.allowance > 0:
+        while self.waiting and self.allowance > 0:
             self.allowance -= 1
-            self._flush_one(self.turn.popleft())
-        if self.turn:
+            self._flush_one(self.waiting.popleft())
+        if self.waiting:
             self.schedule()
 
     def _flush_one(self, item: Flushable) -> None:

@@ -28,45 +28,44 @@ def cases(bench: Bench) -> list[Case]:
 
 
 def _mixed(bench: Bench) -> Case:
-    return Case(
-        key="mixed",
-        scenario="mixed",
-        title=f"echo of 1 KiB, 2,000 a second in open loop, beside a file of {bench.settings.file >> 20:,} MiB "
-        f"and {BROADCASTS} broadcasts a second to {MEMBERS:,} members",
-        metric=P99,
-        subjects=[
-            Subject("alone", "echo alone", lambda: _echo(bench, []), Role.OURS),
+    return _case(
+        bench,
+        "mixed",
+        f"a file of {bench.settings.file >> 20:,} MiB and {BROADCASTS} broadcasts a second to {MEMBERS:,} members",
+        [
             Subject("file", "beside the file", lambda: _echo(bench, [_file(bench)]), Role.OURS),
             Subject("broadcast", "beside the broadcast", lambda: _echo(bench, [BROADCAST]), Role.OURS),
             Subject("aionet", "beside both", lambda: _echo(bench, [_file(bench), BROADCAST]), Role.OURS),
         ],
-        baseline="alone",
-        rounds=bench.settings.rounds,
-        seconds=bench.seconds + 1.2,
-        goals=[Goal("mixed: echo p99 while file and broadcast run, to alone", "aionet", 3.0, against="alone")],
-        notes=[SHARED],
+        [Goal("mixed: echo p99 while file and broadcast run, to alone", "aionet", 3.0, against="alone")],
     )
 
 
 def _downloads(bench: Bench) -> Case:
     """Memory, too: what one connection holds while it sends a file, a hundred times."""
-    return Case(
-        key="mixed-downloads",
-        scenario="mixed",
-        title=f"echo of 1 KiB, 2,000 a second in open loop, beside {DOWNLOADS} downloads of a file of "
-        f"{bench.settings.file >> 20:,} MiB",
-        metric=P99,
-        subjects=[
-            Subject("alone", "echo alone", lambda: _echo(bench, []), Role.OURS),
-            Subject("aionet", "beside the downloads", lambda: _echo(bench, [_file(bench, DOWNLOADS)]), Role.OURS),
-        ],
-        baseline="alone",
-        rounds=bench.settings.rounds,
-        seconds=bench.seconds + 1.2,
-        goals=[
+    return _case(
+        bench,
+        "mixed-downloads",
+        f"{DOWNLOADS} downloads of a file of {bench.settings.file >> 20:,} MiB",
+        [Subject("aionet", "beside the downloads", lambda: _echo(bench, [_file(bench, DOWNLOADS)]), Role.OURS)],
+        [
             Goal(f"echo p99 beside {DOWNLOADS} downloads, to alone", "aionet", 3.0, against="alone"),
             Goal(f"memory beside {DOWNLOADS} downloads, MiB over idle", "aionet", 100, metric=GROWTH),
         ],
+    )
+
+
+def _case(bench: Bench, key: str, beside: str, subjects: list[Subject], goals: list[Goal]) -> Case:
+    return Case(
+        key=key,
+        scenario="mixed",
+        title=f"echo of 1 KiB, 2,000 a second in open loop, beside {beside}",
+        metric=P99,
+        subjects=[Subject("alone", "echo alone", lambda: _echo(bench, []), Role.OURS), *subjects],
+        baseline="alone",
+        rounds=bench.settings.rounds,
+        seconds=bench.seconds + 1.2,
+        goals=goals,
         notes=[SHARED],
     )
 

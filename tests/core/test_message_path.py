@@ -110,8 +110,8 @@ async def test_of_many_some_are_sent_to_at_once_and_the_others_in_their_turn() -
     members = [Path(echo) for _ in range(5)]
     assert send_to_all(shared, members, b"a\nb\n", 2) == []
     assert [len(path.sent) for path in members] == [1, 1, 0, 0, 0]
-    assert list(shared.turn) == members[2:]
-    await eventually(lambda: not shared.turn)
+    assert list(shared.waiting) == members[2:]
+    await eventually(lambda: not shared.waiting)
     assert [path.sent for path in members] == [[b"a\nb\n"]] * 5
     assert [path.messages_sent for path in members] == [2] * 5
 

@@ -51,7 +51,7 @@ def tree(tmp_path: Path) -> Iterator[Tree]:
     (root / "link-absolute-inside").symlink_to(root / "hello.txt")
     (root / "link-loop").symlink_to("link-loop")
     (root / "link-nowhere").symlink_to("nothing")
-    (root / "link-proc").symlink_to("/proc/self/root/etc/passwd")
+    (root / "link-proc").symlink_to(Path("/proc/self", "root", "etc/passwd"))  # a magic link
     os.mkfifo(root / "fifo")
     os.link(root / "hello.txt", root / "hard")
     here = os.getcwd()
