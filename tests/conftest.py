@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +25,30 @@ hypothesis.settings.register_profile("default", deadline=None)
 # The same examples each time, so that a failure can be had again from the commit alone.
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 hypothesis.settings.load_profile("ci" if in_ci() else "default")
+
+
+_OWN_DIRECTORY = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Each run has a directory of its own for ``tmp_path``, and clears away no other.
+
+    pytest's own numbered ones are cleared by later runs, which fail by what a killed one has left in them: a mounted
+    tmpfs, for one, cannot be removed, and pytest's warning of that is an error here.
+    """
+    if config.option.basetemp is None:
+        directory = tempfile.mkdtemp(prefix="aionet-tests-")
+        config.stash[_OWN_DIRECTORY] = directory
+        config.option.basetemp = Path(directory, "run")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What failed can be looked at: then the directory stays, and ``tmp_path`` in the report says where."""
+    directory = session.config.stash.get(_OWN_DIRECTORY, None)
+    if exitstatus == 0 and directory is not None:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def pytest_asyncio_loop_factories(
