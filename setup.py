@@ -11,6 +11,7 @@ from setuptools import Extension, setup
 SOURCES = [
     "aionet/codecs/_lines.pyx",
     "aionet/core/_awaiting.pyx",
+    "aionet/core/_datagrams.pyx",
     "aionet/core/_epoll.pyx",
     "aionet/core/message_path.py",
 ]
