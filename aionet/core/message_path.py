@@ -78,7 +78,7 @@ class MessagePath:
     def __init__(self, context: Any, codec: Any) -> None:
         self._context = context
         self._codec: Codec[Any] = codec
-        self._encode: Callable[[Any], bytes] = codec.encode
+        self._encode: Callable[[Any], bytes] = codec.encoder()
         self._feed: Callable[[bytes], list[Any]] = codec.feed
         self._on_message: Callable[..., Any] = context.on_message
         self._takes: int = context.takes
