@@ -199,17 +199,21 @@ class Conversation:
         except RuntimeError:
             self.written -= size
             raise
-        if isinstance(data, bytearray):
-            data[:] = b"?" * size
+        if isinstance(data, bytearray) and self.kind == "native":
+            data[:] = b"?" * size  # asyncio's keeps a view of it since Python 3.12
 
     def _writelines(self, name: str, size: int) -> None:
         if self.transport.is_closing():
             return
         start = self.written
         data = [STREAM[at : at + size // 4] for at in range(start, start + size, size // 4)]
+        parts: list[Any] = [b"", bytearray(data[0]), data[1], b"", memoryview(data[2]), data[3]]
         self.written += size
         try:
-            self.transport.writelines([b"", bytearray(data[0]), data[1], b"", memoryview(data[2]), data[3]])
+            if self.kind == "native":
+                self.transport.writelines(parts)
+            else:  # asyncio's does not pause in Python 3.12.0 to 3.13.1 (CVE-2024-12254)
+                self.transport.write(b"".join(parts))
         except RuntimeError:
             self.written -= size
             raise
