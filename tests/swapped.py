@@ -17,6 +17,9 @@ from typing import Final
 
 __all__ = ["SWAPPED", "swap"]
 
+COMPILED: Final = ("message_path", "tls_path")
+"""The modules of ``aionet.core`` that are Python as well; the others (``*.pyx``) have no plain form."""
+
 SWAPPED: Final = os.environ.get("AIONET_SWAPPED") == "1"
 
 
@@ -24,9 +27,10 @@ class _Plain(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != "aionet.core.message_path" or not path:
+        package, _, name = fullname.rpartition(".")
+        if package != "aionet.core" or name not in COMPILED or not path:
             return None
-        return spec_from_file_location(fullname, Path(path[0], "message_path.py"))
+        return spec_from_file_location(fullname, Path(path[0], f"{name}.py"))
 
 
 def swap() -> None:
