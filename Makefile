@@ -11,7 +11,7 @@ PIN := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --s
 	--no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
 CODE := $(wildcard aionet tests benchmarks examples)
 # What is compiled where there is a C compiler: after a change of these the environment is renewed.
-NATIVE := setup.py $(wildcard aionet/*/*.pyx aionet/*/*.pxd) aionet/core/message_path.py
+NATIVE := setup.py $(wildcard aionet/*/*.pyx aionet/*/*.pxd) aionet/core/message_path.py aionet/core/tls_path.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -14,6 +14,7 @@ SOURCES = [
     "aionet/core/_datagrams.pyx",
     "aionet/core/_epoll.pyx",
     "aionet/core/message_path.py",
+    "aionet/core/tls_path.py",
 ]
 
 extensions = []

@@ -17,6 +17,9 @@ from typing import Final
 
 __all__ = ["SWAPPED", "swap"]
 
+COMPILED: Final = ("message_path", "tls_path")
+"""The modules of ``aionet.core`` that are compiled as they stand."""
+
 SWAPPED: Final = os.environ.get("AIONET_SWAPPED") == "1"
 
 
@@ -26,9 +29,10 @@ class _Plain(MetaPathFinder):
     ) -> ModuleSpec | None:
         if fullname in ("aionet.codecs._lines", "aionet.core._awaiting"):
             raise ModuleNotFoundError("the tests run without it", name=fullname)
-        if fullname != "aionet.core.message_path" or not path:
+        package, _, name = fullname.rpartition(".")
+        if package != "aionet.core" or name not in COMPILED or not path:
             return None
-        return spec_from_file_location(fullname, Path(path[0], "message_path.py"))
+        return spec_from_file_location(fullname, Path(path[0], f"{name}.py"))
 
 
 def swap() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 from ..errors import ConfigError
 from ..events import Events, HandlerFailed
 from .deadlines import Deadlines
+from .tls_path import TLSBuffers
 
 try:
     import uvloop
@@ -158,6 +159,7 @@ class LoopShared:
         "client_deadlines",
         "is_uvloop",
         "reactor",
+        "tls",
         "turns",
         "waiting",
     )
@@ -173,6 +175,7 @@ class LoopShared:
         self.client_deadlines: Deadlines | None = None
         self._seen = 0  # events of the reactor
         self.turns = Turns(loop)  # of those who send files
+        self.tls: TLSBuffers | None = None  # made by the first connection that needs it
         self.is_uvloop = loop_name(loop) == "uvloop"
         self.reactor: Reactor | None = None if Reactor is None or not native else Reactor(loop)
         reads_alone = self.is_uvloop or self.reactor is not None

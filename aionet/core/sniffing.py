@@ -31,7 +31,7 @@ from .context import ConnectionNames, Door
 from .deadlines import Deadlines
 from .loop import FAILURES
 from .tls import server_name
-from .tls_transport import TLSTransport, receiver, tls_transport
+from .tls_transport import TLSTransport, receiver
 
 __all__ = ["Host", "PendingConnection", "PortContext", "PortDoor"]
 
@@ -108,7 +108,6 @@ class PortContext:
         self.timeouts = timeouts
         self.tls = tls
         self.pending: set[PendingConnection] = set()
-        self.tls_type = tls_transport(loop)
         self.trusted = peer(*port.proxy_networks) if port.proxy_networks else None
         # One for all: what is read into it is taken out before anybody else reads.
         self.buffer = memoryview(bytearray(max(port.peek, AT_ONCE, MAX_HEADER)))
@@ -342,9 +341,9 @@ class PendingConnection(asyncio.BufferedProtocol):
         context = self._context
         self._wait_for(_HANDSHAKE, context.timeouts.handshake)
         raw = self._transport
-        transport = context.tls_type(raw, tls, self, loop=context.loop, deadlines=context.deadlines, names=self._names)
-        self._transport = transport
-        raw.set_protocol(transport)  # type: ignore[arg-type]  # it is one by what it does
+        transport = TLSTransport(raw, tls, self, loop=context.loop, deadlines=context.deadlines, names=self._names)
+        self._transport = cast(asyncio.Transport, transport)  # by what it does
+        raw.set_protocol(transport)
         if self._data:
             data = bytes(self._data)
             self._data.clear()

@@ -18,18 +18,12 @@ from typing import Any, Final, Protocol, cast
 from .context import ConnectionNames
 from .deadlines import Deadlines
 from .loop import shared
+from .tls_path import CLOSING, HANDSHAKE, OPEN, TLSBuffers, TLSPath
 
-__all__ = ["TLS_SHUTDOWN", "TLSProtocol", "TLSTransport", "receiver", "tls_transport"]
+__all__ = ["TLS_SHUTDOWN", "TLSProtocol", "TLSTransport", "receiver"]
 
 TLS_SHUTDOWN: Final = 5.0
 """Seconds for the peer to answer our close_notify. asyncio allows 30: a descriptor held for nothing."""
-
-_RECORD: Final = 16 * 1024
-"""Bytes that a record carries at most (RFC 8446, section 5.1), and so all that one read gives."""
-
-_HANDSHAKE, _OPEN, _CLOSING = range(3)
-
-Buffer = bytes | bytearray | memoryview
 
 
 class TLSProtocol(Protocol):
@@ -61,8 +55,9 @@ def _fill(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
         rest = rest[size:]
 
 
-class TLSTransport(asyncio.Transport):
-    """The protocol of a plain transport, and the transport of a protocol that speaks inside.
+class TLSTransport(TLSPath, asyncio.BufferedProtocol):
+    """The protocol of a plain transport, and the transport of a protocol that speaks inside. By class it is the former
+    alone, since ``asyncio.Transport`` has a slot, which does not fit beside a compiled base: uvloop's are none either.
 
     Write buffer, water marks and flow control are the plain transport's. Each direction ends by a close_notify of its
     own (RFC 8446, section 6.1), so that there is a half-close as without TLS.
@@ -71,19 +66,8 @@ class TLSTransport(asyncio.Transport):
     __slots__ = (
         "_close_by",
         "_deadlines",
-        "_deliver",
-        "_eof",
-        "_exc",
-        "_incoming",
         "_loop",
         "_names",
-        "_outgoing",
-        "_protocol",
-        "_raw",
-        "_said_all",
-        "_shared",
-        "_ssl",
-        "_state",
         "_waiting",
         "due",
     )
@@ -98,36 +82,23 @@ class TLSTransport(asyncio.Transport):
         deadlines: Deadlines,
         names: ConnectionNames,
     ) -> None:
-        super().__init__()
+        found = shared(loop)
+        if found.tls is None:
+            found.tls = TLSBuffers()
+        super().__init__(raw, context, found.tls)
         self._loop = loop
-        self._raw = raw
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._protocol: Any = protocol
-        self._deliver: Callable[[bytes], object] = receiver(protocol)
+        self._protocol = protocol
+        self._deliver = receiver(protocol)
         self._deadlines = deadlines
-        self._shared = shared(loop)
         self._names = names
-        self._state = _HANDSHAKE
-        self._eof = self._said_all = False  # the peer's close_notify, and our own
-        self._exc: BaseException | None = None
         self._close_by = 0.0
         self._waiting = -1
         self.due = -1
 
     # ---- the plain transport calls these -------------------------------------------------------
 
-    def data_received(self, data: Buffer) -> None:
-        if self._state == _CLOSING or self._eof:
-            return
-        self._incoming.write(data)
-        if self._state == _OPEN:
-            self._read()
-        else:
-            self._shake_hands()
-
     def eof_received(self) -> bool:
-        if self._state != _OPEN:
+        if self._state != OPEN:
             return False  # the plain transport closes
         if not self._eof:
             # Whoever can cut a line could have cut it here: that is no end the peer has vouched for.
@@ -136,7 +107,7 @@ class TLSTransport(asyncio.Transport):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._deadlines.forget(self)
-        self._state = _CLOSING
+        self._state = CLOSING
         protocol, self._protocol, self._deliver = self._protocol, None, _nobody  # or they would keep each other alive
         protocol.connection_lost(self._exc or exc)
 
@@ -146,113 +117,40 @@ class TLSTransport(asyncio.Transport):
     def resume_writing(self) -> None:
         self._protocol.resume_writing()
 
-    # ---- records -------------------------------------------------------------------------------
-
-    def _shake_hands(self) -> None:
-        try:
-            self._ssl.do_handshake()
-        except ssl.SSLWantReadError:
-            self._send()
-            return
-        except ssl.SSLError as exc:
-            self._fail(exc)
-            return
-        self._send()
-        self._state = _OPEN
-        self._protocol.secured(self)
-        if self._state == _OPEN and self._incoming.pending:
-            self._read()
-
-    def _read(self) -> None:
-        chunks = []
-        failure: ssl.SSLError | None = None
-        incoming, read = self._incoming, self._ssl.read
-        try:
-            while incoming.pending and not self._eof:
-                data = read(_RECORD)
-                if data:
-                    chunks.append(data)
-                else:
-                    self._eof = True
-        except ssl.SSLWantReadError:
-            pass  # the rest of a record is on its way
-        except ssl.SSLZeroReturnError:
-            self._eof = True  # as an empty read, where we have said close_notify as well
-        except ssl.SSLError as exc:
-            failure = exc
-        if self._outgoing.pending:  # such as the answer to a key update
-            self._send()
-        if chunks:
-            self._deliver(b"".join(chunks))  # of a single item that item, not a copy
-        if failure is not None:
-            self._fail(failure)
-        elif self._eof and self._state == _OPEN and not self._protocol.eof_received():
-            self.close()
-
-    def _send(self) -> None:
-        data = self._outgoing.read()
-        if data:
-            self._raw.write(data)
-
-    def write(self, data: Buffer) -> None:
-        if self._state != _OPEN or self._said_all or not data:
-            return
-        write = self._ssl.write
-        try:
-            done = write(data)
-            if done < len(data):  # one record at a time
-                view = memoryview(data)
-                while done < len(view):
-                    done += write(view[done:])
-        except ssl.SSLError as exc:
-            self._fail(exc)
-            return
-        self._raw.write(self._outgoing.read())
-
     def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(list_of_data))
 
     # ---- the end -------------------------------------------------------------------------------
 
     def close(self) -> None:
-        if self._state == _HANDSHAKE:
+        if self._state == HANDSHAKE:
             self.abort()
-        elif self._state == _OPEN:
-            self._say_close_notify()
-            self._end()
+        elif self._state == OPEN:
+            self._end(self._say_close_notify())
 
     def can_write_eof(self) -> bool:
         return True
 
     def write_eof(self) -> None:
-        if self._state == _OPEN:
-            self._say_close_notify()
-            self._send()
-
-    def _say_close_notify(self) -> None:
-        if not self._said_all:
-            self._said_all = True
-            try:
-                self._ssl.unwrap()
-            except ssl.SSLWantReadError:
-                pass  # the peer's own has not come yet
-            except ssl.SSLError as exc:
-                self._exc = self._exc or exc
+        if self._state == OPEN:
+            out = self._say_close_notify()
+            if out:
+                self._raw.write(out)
 
     def _fail(self, exc: BaseException) -> None:
-        """TLS cannot go on: the alert that says so is in ``_outgoing`` (RFC 8446, section 6.2)."""
-        if self._state != _CLOSING:
+        if self._state != CLOSING:
             self._exc = exc
             self._end()
 
-    def _end(self) -> None:
-        """Send what waits and then the end of the stream; throw away what still comes, until the peer closes too.
+    def _end(self, last: bytes = b"") -> None:
+        """Send the last and then the end of the stream; throw away what still comes, until the peer closes too.
 
         Closed at once, the socket would answer what still comes by a reset, which destroys our last words on their way.
         """
-        self._state = _CLOSING
-        self._send()
+        self._state = CLOSING
         raw = self._raw
+        if last:
+            raw.write(last)
         if self._eof or raw.is_closing():
             raw.close()
             return
@@ -276,7 +174,7 @@ class TLSTransport(asyncio.Transport):
         return None
 
     def abort(self) -> None:
-        self._state = _CLOSING
+        self._state = CLOSING
         self._raw.abort()
 
     # ---- looking, and what the plain transport does for us ----------------------------------------
@@ -307,13 +205,13 @@ class TLSTransport(asyncio.Transport):
         return cast(asyncio.BaseProtocol, self._protocol)
 
     def is_closing(self) -> bool:
-        return self._state == _CLOSING or self._raw.is_closing()
+        return self._state == CLOSING or self._raw.is_closing()
 
     def is_reading(self) -> bool:
         return self._raw.is_reading()
 
     def pause_reading(self) -> None:
-        if self._state != _CLOSING:
+        if self._state != CLOSING:
             self._raw.pause_reading()
 
     def resume_reading(self) -> None:
@@ -327,22 +225,3 @@ class TLSTransport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         return self._raw.get_write_buffer_size()
-
-
-class _BufferedTLSTransport(TLSTransport, asyncio.BufferedProtocol):
-    """Reads into the loop's shared buffer: asyncio allocates 256 KiB a read otherwise."""
-
-    __slots__ = ()
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        buffer = self._shared.buffer
-        assert buffer is not None
-        return buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(self._shared.buffer[:nbytes])  # type: ignore[index]  # get_buffer gave it
-
-
-def tls_transport(loop: asyncio.AbstractEventLoop) -> type[TLSTransport]:
-    """The class for this loop: uvloop's transports and our own read into a buffer of theirs."""
-    return TLSTransport if shared(loop).buffer is None else _BufferedTLSTransport
