@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -72,9 +72,9 @@ def assert_equal(one: Path, other: Path) -> None:
             assert path.stat().st_mtime_ns == (other / path.relative_to(one)).stat().st_mtime_ns
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600 if in_soak() else 600)
 async def test_a_tree_goes_up_and_comes_back_through_twenty_cuts(
-    served_root: Path, tmp_path: Path, pauses: list[float]
+    served_root: Path, tmp_path: Path, pauses: list[float], record_property: Callable[[str, object], None]
 ) -> None:
     source, back = tmp_path / "source", tmp_path / "back"
     make_tree(source)
@@ -99,6 +99,7 @@ async def test_a_tree_goes_up_and_comes_back_through_twenty_cuts(
             assert (got.failures, len(got.files)) == ((), MANY + 4)
             assert proxy.happened >= 20
     assert_equal(source, back)
+    record_property("files, bytes of the large one, faults", (len(got.files), LARGE, [it.happened for it in proxies]))
     assert {file.name: file.sha256 for file in got.files} == {file.name: file.sha256 for file in sent.files}
 
 
