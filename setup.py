@@ -8,7 +8,7 @@ import sys
 
 from setuptools import Extension, setup
 
-SOURCES = ["aionet/core/_epoll.pyx", "aionet/core/message_path.py"]
+SOURCES = ["aionet/core/_awaiting.pyx", "aionet/core/_epoll.pyx", "aionet/core/message_path.py"]
 
 extensions = []
 if sys.platform == "linux":

@@ -16,12 +16,18 @@ from .context import StreamContext
 from .message_path import CLOSING
 from .stream import BY_INBOX, StreamConnection
 
+try:
+    from ._awaiting import Awaiting
+except ImportError:  # it is compiled where there is a C compiler
+    from .awaiting import PlainAwaiting as Awaiting  # type: ignore[assignment]
+
+
 __all__ = ["CoroutineConnection"]
 
 M = TypeVar("M")
 
 
-class CoroutineConnection(StreamConnection[M]):
+class CoroutineConnection(Awaiting, StreamConnection[M]):
     """A connection whose messages are taken by :meth:`receive` or ``async for``.
 
     On a server one task runs the handler; a client has no task, its user's own code receives.
@@ -85,9 +91,6 @@ class CoroutineConnection(StreamConnection[M]):
             self._wake_receiver()
 
     # ---- out: the coroutine takes from here ----------------------------------------------------
-
-    def _nothing_yet(self) -> None:
-        raise anyio.WouldBlock
 
     def _all_taken(self) -> None:
         if self._codec.pending and not self._stash:

@@ -79,12 +79,16 @@ class OutboundConnection(MessagePath, Connection[M]):
         self._check_open()
         before = self.bytes_sent
         self.write(item)
-        if self._congested:
-            while self._congested and not self._lost:
-                await self._wait()
-            self._check_open()
-        elif self.bytes_sent != before:
+        if self._congested or self.bytes_sent != before:
+            await self._until_room()
+
+    async def _until_room(self) -> None:
+        if not self._congested:
             await asyncio.sleep(0)  # 64 KiB left at once: a sender whose peer is fast must not own the loop
+            return
+        while self._congested and not self._lost:
+            await self._wait()
+        self._check_open()
 
     async def send_eof(self) -> None:
         if self._transport_write is nowhere and not self._held & CLOSING:

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
-from anyio import EndOfStream
-
 from ..errors import ProtocolError
 from ..handler import Codec
 from .loop import FAILURES, LoopShared
@@ -22,6 +20,7 @@ from .loop import FAILURES, LoopShared
 __all__ = ["BATCHES", "CHUNKS", "CLOSING", "FLUSH_AT", "MESSAGES", "MessagePath", "send_to_all"]
 
 _JOIN: Final = b"".join  # of a single item it is that item, not a copy
+_POPLEFT: Final = deque.popleft  # found once, not for each message
 
 FLUSH_AT: Final = 64 * 1024
 """Bytes of encoded output at which it leaves before its chunk, or its tick, is done."""
@@ -171,30 +170,9 @@ class MessagePath:
 
     # ---- taken by a coroutine ------------------------------------------------------------------
 
-    async def receive(self) -> Any:
-        if not self._inbox or self._receiver is not None:
-            await self._message()
-        return self._take()
-
-    def receive_nowait(self) -> Any:
-        if not self._inbox or self._receiver is not None:
-            self._nothing_yet()
-        return self._take()
-
-    def __aiter__(self) -> Any:
-        return self
-
-    async def __anext__(self) -> Any:
-        if not self._inbox or self._receiver is not None:
-            try:
-                await self._message()
-            except EndOfStream:
-                raise StopAsyncIteration from None
-        return self._take()
-
     def _take(self) -> Any:
         inbox = self._inbox
-        message = inbox.popleft()  # type: ignore[union-attr]
+        message = _POPLEFT(inbox)  # type: ignore[arg-type]
         if not inbox:
             self._all_taken()
         return message
@@ -317,14 +295,6 @@ class MessagePath:
 
     def _meet_fault(self, fault: ProtocolError) -> None:
         """The peer broke the grammar."""
-        raise NotImplementedError
-
-    async def _message(self) -> None:
-        """Return once the inbox has a message, or raise what ended it."""
-        raise NotImplementedError
-
-    def _nothing_yet(self) -> None:
-        """Raise what says that no message is there."""
         raise NotImplementedError
 
     def _all_taken(self) -> None:

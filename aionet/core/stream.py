@@ -11,7 +11,7 @@ import asyncio
 import math
 from collections.abc import Hashable
 from types import SimpleNamespace
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 
 from ..errors import ProtocolError
 from ..events import CloseReason, ConnectionOpened
@@ -269,11 +269,17 @@ class StreamConnection(EndingConnection[M]):
             self._check_open()
             await self._wait()
 
-    async def _message(self) -> None:
-        self._nothing_yet()
+    async def receive(self) -> M:
+        return self.receive_nowait()
 
-    def _nothing_yet(self) -> None:
+    def receive_nowait(self) -> M:
         raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> M:
+        return self.receive_nowait()
 
     # ---- looking -------------------------------------------------------------------------------
 

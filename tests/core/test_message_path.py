@@ -11,6 +11,8 @@ import pytest
 
 from aionet import Group, LineCodec, RawCodec, StreamHandler
 from aionet.core import message_path
+from aionet.core.awaiting import PlainAwaiting
+from aionet.core.coroutine import CoroutineConnection
 from aionet.core.loop import AT_ONCE, LoopShared
 from aionet.core.message_path import BATCHES, CHUNKS, CLOSING, FLUSH_AT, MESSAGES, MessagePath, send_to_all
 from aionet.testing import HandlerHarness
@@ -120,6 +122,7 @@ def test_it_is_compiled_where_all_is_tested() -> None:
     """A build that failed says nothing: the same would run, and everything pass, at half the speed."""
     assert message_path.__file__ is not None
     plain = message_path.__file__.endswith(".py")
+    assert issubclass(CoroutineConnection, PlainAwaiting) == plain
     if SWAPPED:
         assert plain
     elif in_ci() and sys.platform == "linux":

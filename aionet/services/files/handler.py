@@ -162,7 +162,12 @@ class Files(StreamHandler[Message]):
         if not pieces:  # whoever sends nothing behind the line may wait for a refusal
             begin, answer = None, await self._run(conn, conversation.receive, request)
         while not answer:
-            missing -= await _gather(conn, pieces, min(missing, _GATHERED), _ENOUGH)
+            try:
+                missing -= await _gather(conn, pieces, min(missing, _GATHERED), _ENOUGH)
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                if pieces:  # they came, and whoever goes on with the upload need not send them again
+                    await self._run(conn, conversation.take, pieces, False, begin)
+                raise
             left = _split_off(pieces, BLOCK) if missing else b""
             answer = await self._run(conn, conversation.take, pieces, not missing, begin)
             begin, pieces = None, [left] if left else []
