@@ -330,6 +330,29 @@ async def test_one_file_each_way(served_root: Path, tmp_path: Path, monkeypatch:
     assert got.mtime_ns == sent.mtime_ns
 
 
+async def test_a_certificate_that_is_wanted_is_asked_for_once(
+    served_root: Path, tls_files: TLSFiles, pauses: list[float]
+) -> None:
+    (served_root / "file").write_bytes(b"x")
+    router = Router()
+    router.add(
+        f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}&client_ca={tls_files.ca}",
+        Files(served_root),
+    )
+    async with Server(router) as server:
+        endpoint = f"tls://127.0.0.1:{server.addresses[0].port}?ca={tls_files.ca}"
+        with pytest.raises(TransferError, match="wants a certificate of yours") as caught:
+            await list_directory(endpoint)
+        assert caught.value.hint is not None
+        assert "--cert" in caught.value.hint
+        other = f"&cert={tls_files.other_cert}&key={tls_files.other_key}"
+        with pytest.raises(TransferError, match="wants a certificate of yours"):
+            await list_directory(f"{endpoint}{other}")
+        own = f"&cert={tls_files.client_cert}&key={tls_files.client_key}"
+        assert [entry.name for entry in (await list_directory(f"{endpoint}{own}")).entries] == ["file"]
+    assert pauses == []  # to try again would have been in vain
+
+
 async def test_over_tls(served_root: Path, tmp_path: Path, tls_files: TLSFiles) -> None:
     (served_root / "file").write_bytes(os.urandom(3 * MIB))
     router = Router()
