@@ -8,7 +8,13 @@ import sys
 
 from setuptools import Extension, setup
 
-SOURCES = ["aionet/core/_awaiting.pyx", "aionet/core/_epoll.pyx", "aionet/core/message_path.py"]
+SOURCES = [
+    "aionet/codecs/_lines.pyx",
+    "aionet/core/_awaiting.pyx",
+    "aionet/core/_datagrams.pyx",
+    "aionet/core/_epoll.pyx",
+    "aionet/core/message_path.py",
+]
 
 extensions = []
 if sys.platform == "linux":

@@ -25,6 +25,7 @@ from .core.datagram import UDPPort, listen_datagram
 from .core.deadlines import Deadlines, resolution
 from .core.guests import Guest
 from .core.listener import StreamListener
+from .core.loop import shared
 from .core.ports import PortFactory, timeouts_of
 from .core.stream import StreamConnection
 from .endpoint import Endpoint
@@ -169,7 +170,8 @@ class Server:
         shortest = min(timeouts_of(route, self.timeouts).shortest for route in self.router)
         shortest = min([shortest, *(port.silence for port in ports if port.silence is not None)])
         self._deadlines = Deadlines(loop, resolution(shortest))
-        budget = descriptor_budget(self.limits, sum(_sockets_of(port.endpoint) for port in ports))
+        native = shared(loop).reactor is not None
+        budget = descriptor_budget(self.limits, sum(_sockets_of(port.endpoint) for port in ports), exact=native)
         self._admission = Admission(budget.connections, self.limits.max_connections_per_address)
         self._factory = PortFactory(
             loop, self.events, self._deadlines, self._admission, self.limits, self.timeouts, budget.backlog

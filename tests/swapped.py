@@ -24,7 +24,7 @@ class _Plain(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname == "aionet.core._awaiting":
+        if fullname in ("aionet.codecs._lines", "aionet.core._awaiting"):
             raise ModuleNotFoundError("the tests run without it", name=fullname)
         if fullname != "aionet.core.message_path" or not path:
             return None

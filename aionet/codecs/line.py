@@ -10,6 +10,11 @@ from ..handler import Codec
 from ..limits import KIB
 from ._common import excerpt, refused_too_large, to_bytes, whole_number
 
+try:
+    from ._lines import join_lines
+except ImportError:  # it is compiled where there is a C compiler
+    join_lines = None  # type: ignore[assignment]
+
 __all__ = ["LineCodec"]
 
 _CR = 0x0D  # as a number: ``b"\r" in data`` takes 120 ns longer, as CPython 3.11 first tries it as a number
@@ -117,10 +122,17 @@ class LineCodec(Codec[bytes]):
         Raises:
             EncodeError: as :meth:`encode`.
         """
+        if join_lines is not None and self._byte is not None:
+            encoded = join_lines(messages, self._byte, self.max_size)
+            if encoded is not None:
+                return encoded
         delimiter = self.delimiter
         # Looking for one byte in all of them joined is memchr(3): half of what counting it in the result takes, join
         # included. A longer delimiter may arise across a seam; and a sum within the limit has no part above it.
-        joined = b"".join(messages)
+        try:
+            joined = b"".join(messages)
+        except TypeError:  # encode says what is wrong
+            return super().encode_batch(messages)
         if len(delimiter) > 1 or delimiter[0] in joined or len(joined) > self.max_size or not messages:
             return super().encode_batch(messages)
         return delimiter.join(messages) + delimiter

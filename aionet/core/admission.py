@@ -22,6 +22,7 @@ TOO_MANY: Final = "its address has too many connections already"
 """Why a connection is refused whose address is :meth:`Admission.crowded`."""
 
 MAX_BACKLOG: Final = 4096
+_BESIDE: Final = 512
 _LOOPBACK: Final = ("127.", "::ffff:127.")  # and ::1, which begins other addresses as well
 
 
@@ -131,12 +132,18 @@ class DescriptorBudget:
     backlog: int
 
 
-def descriptor_budget(limits: Limits, listeners: int = 1) -> DescriptorBudget:
+def descriptor_budget(limits: Limits, listeners: int = 1, *, exact: bool = False) -> DescriptorBudget:
     """Keep clear of RLIMIT_NOFILE, also when the queues of so many listening sockets are accepted at one moment.
 
     Out of descriptors, ``accept`` fails in ways no handler sees: asyncio calls its exception handler hundreds of
     times, uvloop closes clients silently. So a tenth of the limit is kept free, and no more may queue in the kernel
     than could be accepted at once without touching the limit.
+
+    Args:
+        limits: For ``max_connections``.
+        listeners: How many sockets listen.
+        exact: They stop accepting at the very connection that fills the house, as native ones do. What queues takes
+            none of our descriptors then; and of a large limit no more than 512 are kept for files and the like.
     """
     if resource is None:
         return DescriptorBudget(limits.max_connections, MAX_BACKLOG)
@@ -145,6 +152,9 @@ def descriptor_budget(limits: Limits, listeners: int = 1) -> DescriptorBudget:
         return DescriptorBudget(limits.max_connections, MAX_BACKLOG)
     free = soft - _descriptors_in_use()
     reserve = max(16, soft // 10)
+    if exact:
+        beside = max(16, min(soft // 10, _BESIDE)) + 2 * listeners  # their own, and one that each accepted and parked
+        return DescriptorBudget(max(1, min(limits.max_connections, free - beside)), MAX_BACKLOG)
     connections = max(1, min(limits.max_connections, free - 2 * reserve))
     # asyncio makes a transport of what it accepted some turns of the loop later, and counts it then: meanwhile it may
     # accept the whole queue three times.

@@ -194,9 +194,9 @@ class UDPPort(DatagramPort[bytes]):
 
     def _on_readable(self) -> None:
         slots = MERGED_SLOTS if self._merged else SLOTS
-        datagrams, self._merged = self._calls.receive(self._sock, slots, self._on_receive_error)
+        datagrams, size, self._merged = self._calls.receive(self._sock, slots, self._on_receive_error)
         self._received += len(datagrams)
-        self._received_bytes += sum([len(data) for data, _ in datagrams])
+        self._received_bytes += size
         if self._callback is None:
             for datagram in datagrams:
                 self._enqueue(datagram)

@@ -185,6 +185,17 @@ def test_connections_and_queue_together_stay_below_the_limit(
     assert budget.connections + budget.backlog + used < soft
 
 
+@pytest.mark.parametrize(
+    ("soft", "connections"), [(64, 24), (1024, 898), (20_000, 19_464), (1_048_576, 30_000), (30, 1)]
+)
+def test_where_accepting_stops_exactly_less_is_kept_free(
+    soft: int, connections: int, used: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit(monkeypatch, soft)
+    budget = descriptor_budget(Limits(max_connections=30_000), 2, exact=True)
+    assert (budget.connections, budget.backlog) == (connections, MAX_BACKLOG)
+
+
 def test_plenty_of_descriptors_change_nothing(used: int, monkeypatch: pytest.MonkeyPatch) -> None:
     limit(monkeypatch, 1_048_576)
     budget = descriptor_budget(Limits(max_connections=500))
