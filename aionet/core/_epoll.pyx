@@ -1,3 +1,4 @@
+# cython: auto_pickle=False
 """Sockets of one event loop in one epoll set of our own, which that loop watches as a single descriptor (Linux).
 
 Why not the loop's own transports: what stands between the system call and the protocol is most of what a small message
@@ -165,10 +166,10 @@ cdef class Reactor:
 
     def __cinit__(self):
         self._epoll = -1
+        self._by_descriptor = []
 
     def __init__(self, loop):
         self.loop = loop
-        self._by_descriptor = []
 
     def __dealloc__(self):
         if self._epoll >= 0:
@@ -209,12 +210,14 @@ cdef class Reactor:
             self._open()
         while len(table) <= watched._fd:
             table.append(None)
+        before = table[watched._fd]
         table[watched._fd] = watched
         self._count += 1
         try:
             watched._arm(EPOLLIN)
         except OSError:
             self._remove(watched)
+            table[watched._fd] = before  # whose descriptor it is already, which the kernel says then
             raise
         return 0
 
@@ -257,7 +260,8 @@ cdef class Reactor:
         for index in range(count):
             event = &events[index]
             descriptor = event.data.fd
-            found = table[descriptor]
+            # The set of a process that was forked is its parent's as well, who may watch what has no place here.
+            found = table[descriptor] if descriptor < len(table) else None
             if found is not None and (<_Watched>found)._armed:
                 (<_Watched>found)._ready(event.events)
 
@@ -385,6 +389,7 @@ cdef class SocketTransport(_Watched):
 
     def __cinit__(self):
         self._fd = -1
+        self._closing = self._doomed = True  # until it begins: what was made by nobody harms nobody
         self._high = HIGH_WATER
         self._low = HIGH_WATER // 4
 
@@ -397,11 +402,13 @@ cdef class SocketTransport(_Watched):
         self._context = copy_context()
         self.set_protocol(protocol)
         self._reading = True
+        self._closing = self._doomed = False
         self._fd = descriptor
         try:
             reactor._add(self)
         except BaseException:
             self._fd = -1
+            self._closing = self._doomed = True
             raise
         PyContext_Enter(self._context)
         try:
@@ -417,6 +424,7 @@ cdef class SocketTransport(_Watched):
     def __del__(self):
         if self._fd >= 0:
             name = repr(self)
+            self._closing = self._doomed = True  # who hears the warning is handed it once more
             self._close_descriptor()
             warnings.warn(f"unclosed transport {name}", ResourceWarning, source=self)
 
@@ -701,6 +709,8 @@ cdef class SocketTransport(_Watched):
         return 0
 
     def _lost(self, exc):
+        if self._fd < 0:
+            return  # the loop calls it once; others could
         try:
             self._protocol.connection_lost(exc)
         finally:

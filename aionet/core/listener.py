@@ -154,7 +154,7 @@ class StreamListener:
         loop = self.context.loop
         if sock.family != socket.AF_UNIX:
             return await loop.create_server(self._make_or_refuse, **options)
-        if sys.version_info >= (3, 13) and not shared(loop).is_uvloop:
+        if sys.version_info >= (3, 13):
             options["cleanup_socket"] = False  # suspending must not remove the socket's file
         return await loop.create_unix_server(self._make_or_refuse, **options)
 

@@ -95,6 +95,13 @@ class Flushable(Protocol):
         """The tick ends: let everything go."""
 
 
+class Member(Flushable, Protocol):
+    """What can wait for its turn."""
+
+    def flush_turns(self, shared: LoopShared) -> None:
+        """Flush those who wait, this one first, as many as ``shared.allowance`` allows."""
+
+
 class Speaker(Flushable, Protocol):
     """A group: what waits in it is not yet sorted to its members."""
 
@@ -159,7 +166,7 @@ class LoopShared:
         self._loop = loop
         self._dirty: list[Flushable] = []
         self._scheduled = False
-        self.waiting: deque[Any] = deque()  # members of groups, flushed a few a tick
+        self.waiting: deque[Member] = deque()  # members of groups, flushed a few a tick
         self.allowance = AT_ONCE  # of sends to members of groups, left in this tick
         self._speakers: list[Speaker] = []
         self._speaker: Speaker | None = None  # the last of them
@@ -183,7 +190,7 @@ class LoopShared:
         seen, self._seen = self._seen, self.reactor.events
         return self._seen != seen or bool(self.waiting)
 
-    def flush_in_turn(self, item: Flushable) -> None:
+    def flush_in_turn(self, item: Member) -> None:
         """As :meth:`flush_later`, for one of many: each tick flushes some of them."""
         self.waiting.append(item)
         self.schedule()
@@ -217,16 +224,22 @@ class LoopShared:
         for item in dirty:
             self._flush_one(item)
         while self.waiting and self.allowance > 0:
-            self.allowance -= 1
-            self._flush_one(self.waiting.popleft())
+            try:
+                self.waiting[0].flush_turns(self)  # one call for all of them: they are many, and compiled
+            except Exception as exc:
+                self._report(exc)
         if self.waiting:
             self.schedule()
 
     def _flush_one(self, item: Flushable) -> None:
         try:
             item.flush_tick()
-        except Exception as exc:  # a defect of ours; the others' bytes must leave all the same
-            self._loop.call_exception_handler({"message": "aionet: flush failed", "exception": exc})
+        except Exception as exc:
+            self._report(exc)
+
+    def _report(self, exc: Exception) -> None:
+        """A defect of ours; the others' bytes must leave all the same."""
+        self._loop.call_exception_handler({"message": "aionet: flush failed", "exception": exc})
 
 
 def shared(loop: asyncio.AbstractEventLoop) -> LoopShared:

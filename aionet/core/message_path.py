@@ -78,7 +78,7 @@ class MessagePath:
     def __init__(self, context: Any, codec: Any) -> None:
         self._context = context
         self._codec: Codec[Any] = codec
-        self._encode: Callable[[Any], bytes] = codec.encode
+        self._encode: Callable[[Any], bytes] = codec.encoder()
         self._feed: Callable[[bytes], list[Any]] = codec.feed
         self._on_message: Callable[..., Any] = context.on_message
         self._takes: int = context.takes
@@ -230,6 +230,14 @@ class MessagePath:
         if self._out and not self._held & _CLOSING:
             self._flush()
 
+    def flush_turns(self, shared: LoopShared) -> None:
+        """Flush those who wait for their turn, this one first, as many as this tick allows."""
+        waiting = shared.waiting
+        while waiting and shared.allowance > 0:
+            shared.allowance -= 1
+            conn = _POPLEFT(waiting)
+            conn.flush_tick()
+
     def _end_batch(self) -> bool:
         """Encode what is batched; the rest of the chunk is encoded message by message. False: it cannot be."""
         self._batching = False
@@ -258,17 +266,21 @@ class MessagePath:
         self._fail("write", exc)
 
     def _flush(self) -> None:
-        out, self._out = self._out, []
         self._room = _FLUSH_AT
-        try:
-            data = self._codec.encode_batch(out) if self._batching else _JOIN(out)
-        except Exception as exc:
-            if self._batching:
-                self._give_up(out, exc)
-            else:  # the codec's encode, or a call of write_encoded, gave something that is not bytes
-                self._fail("write", exc)
-            return
-        self.messages_sent += len(out)
+        if len(self._out) == 1 and not self._batching and type(self._out[0]) is bytes:
+            data = self._out.pop()  # the most common of all: no new list, nothing joined
+            self.messages_sent += 1
+        else:
+            out, self._out = self._out, []
+            try:
+                data = self._codec.encode_batch(out) if self._batching else _JOIN(out)
+            except Exception as exc:
+                if self._batching:
+                    self._give_up(out, exc)
+                else:  # the codec's encode, or a call of write_encoded, gave something that is not bytes
+                    self._fail("write", exc)
+                return
+            self.messages_sent += len(out)
         if self._congested and self._too_far_behind(len(data)):
             return
         self.bytes_sent += len(data)

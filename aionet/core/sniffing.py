@@ -168,7 +168,9 @@ class PendingConnection(asyncio.BufferedProtocol):
     def data_received(self, data: bytes | memoryview) -> None:
         """More has come; called by a TLS transport too."""
         self._data += data
-        if self._step == _PROXY:
+        if self._step == _PLACE:
+            self._transport.pause_reading()  # uvloop's begins to read behind connection_made, paused or not
+        elif self._step == _PROXY:
             self._take_header()
         elif self._step == _FIRST_BYTE:
             self._take_first_byte()
@@ -182,6 +184,8 @@ class PendingConnection(asyncio.BufferedProtocol):
         self._find_route()
 
     def eof_received(self) -> bool:
+        if self._step == _PLACE:
+            return True  # as above; it reads the end again
         while self._data and self._step in (_PROXY, _ROUTE) and not self.closing:
             self._give_up("the client has ended the connection")
         if self._step == _DONE:
@@ -233,6 +237,8 @@ class PendingConnection(asyncio.BufferedProtocol):
             self._begin_stream()
         else:
             self._wait_for(_PROXY, context.timeouts.sniff)
+            if self._data:
+                self._take_header()
 
     # ---- deadlines -------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ class StreamConnection(EndingConnection[M]):
     def __init__(self, context: StreamContext[M]) -> None:
         super().__init__(context)
         if self._codec.replies:
-            self._feed = self._feed_and_reply if self._codec.is_open else self._feed_opening
+            self._choose_feed()
         self._eof_told = False
         self._state: Any = None
         self.address_key: Hashable = None  # the door's: what this connection is counted by
@@ -83,6 +83,8 @@ class StreamConnection(EndingConnection[M]):
             self._open()
 
     def eof_received(self) -> bool:
+        if not self._begun:
+            return self._context.half_close  # see _keep(): it reads the end again
         self._eof = True
         if not self._codec.is_open:
             self.close()  # in the middle of the codec's handshake
@@ -148,10 +150,23 @@ class StreamConnection(EndingConnection[M]):
     def _hold_back(self, messages: list[M]) -> None:
         if self._held & CLOSING or not messages:
             return
+        self._read(False)  # uvloop's transport begins to read behind connection_made, whatever was asked for in it
         if self._stash is None:
             self._stash = messages
         else:
             self._stash += messages
+
+    def _keep(self, data: bytes) -> list[M]:
+        """What comes before there is a place for the connection, from a transport that was told not to read."""
+        self._hold_back(cast(list[M], [data]))
+        self.bytes_received -= len(data)  # it comes again
+        return []
+
+    def _choose_feed(self) -> None:
+        if not self._codec.replies:
+            self._feed = self._codec.feed
+        else:
+            self._feed = self._feed_and_reply if self._codec.is_open else self._feed_opening
 
     def _hold(self, why: int) -> None:
         if not self._held:
@@ -284,9 +299,16 @@ class StreamConnection(EndingConnection[M]):
     # ---- looking -------------------------------------------------------------------------------
 
     def pause_reading(self) -> None:
+        if not self._begun:  # the door: there is no place yet
+            self._feed = self._keep
         self._hold(BY_HANDLER)
 
     def resume_reading(self) -> None:
+        if not self._begun:  # the door: now there is one
+            self._choose_feed()
+            early, self._stash = self._stash, None
+            if early:
+                self._context.loop.call_soon(self.data_received, b"".join(cast(list[bytes], early)))
         self._release(BY_HANDLER)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -43,6 +44,26 @@ def test_a_batch_is_what_its_messages_are_one_by_one(messages: list[Any], delimi
     codec = LineCodec(8, delimiter)
     one_by_one = outcome(lambda: b"".join(map(codec.encode, messages)))
     assert outcome(codec.encode_batch, messages) == one_by_one
+    for message in messages:
+        assert outcome(codec.encoder(), message) == outcome(codec.encode, message)
+
+
+def test_a_codec_of_ones_own_is_asked_itself() -> None:
+    class Loud(LineCodec):
+        def encode(self, message: bytes) -> bytes:
+            return super().encode(message.upper())
+
+    assert Loud().encoder()(b"hello") == b"HELLO\n"
+    assert LineCodec(delimiter=b"--").encoder()(b"hello") == b"hello--"
+
+
+def test_one_encoder_serves_all_whose_lines_are_alike() -> None:
+    encoders = [LineCodec(8).encoder(), LineCodec(8).encoder(), LineCodec(8, b"\0").encoder()]
+    if join_lines is not None:
+        assert encoders[0] is encoders[1]
+    assert encoders[0](b"x") != encoders[2](b"x")
+    with pytest.raises(EncodeError, match="9 bytes"):
+        encoders[0](b"x" * 9)
 
 
 def test_it_is_compiled_where_all_is_tested() -> None:

@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -137,8 +138,8 @@ async def test_whatever_has_bytes_is_written(kind: str, data: Any, waits: bool) 
         transport.write(data)
         transport.write(b"")
         transport.writelines([b"", data])
-        if isinstance(data, bytearray):
-            data[:] = b"overtaken"  # what was written is what it was then
+        if isinstance(data, bytearray) and not (kind == "loop" and sys.version_info >= (3, 12)):
+            data[:] = b"overtaken"  # what was written is what it was then; asyncio's keeps a view of it since 3.12
         transport.close()
         assert (await read_all(peer))[before:] == b"abcdefgh" * 2
         await protocol.lost

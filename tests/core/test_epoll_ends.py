@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import errno
+import fcntl
 import gc
 import os
 import resource
+import select
 import socket
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import pytest
@@ -19,7 +23,7 @@ import pytest
 from aionet.core.loop import loop_factory
 
 from ..serving import eventually, reset
-from .epoll_tools import Acceptor, CountingLoop, Notes, Reactor, pair, polls, ticks
+from .epoll_tools import Acceptor, CountingLoop, Notes, Reactor, SocketTransport, pair, polls, ticks
 from .sockets_tools import open_sockets
 
 FEW: Final = 8
@@ -385,3 +389,111 @@ async def test_a_reactor_of_a_closed_loop_refuses_and_leaves_nothing() -> None:
             Reactor(loop).attach(ours, notes)
         assert not notes.calls
         assert ours.fileno() >= 0
+
+
+# ── what no program should do must not be the end of the process ─────────────────────────────────────────────────────
+
+
+async def test_a_socket_that_is_attached_twice_is_refused_and_the_first_goes_on() -> None:
+    loop = CountingLoop()
+    reactor = Reactor(loop)  # type: ignore[arg-type]
+    with pair() as (ours, peer):
+        transport = reactor.attach(ours, notes := Notes())
+        with pytest.raises(FileExistsError):
+            reactor.attach(ours, Notes())
+        peer.send(b"x")
+        await eventually(lambda: notes.received)
+        assert loop.ready < FEW
+        transport.close()
+        await notes.lost
+
+
+async def test_events_of_descriptors_that_are_not_ours_are_nobodys() -> None:
+    """The set is also a forked child's, which has no transports for what its parent watches from then on."""
+    before = _sets()
+    reactor = Reactor(asyncio.get_running_loop())
+    with pair() as (ours, peer), pair() as (foreign, to_foreign):
+        transport = reactor.attach(ours, notes := Notes())
+        (number,) = _sets() - before
+        far = socket.socket(fileno=fcntl.fcntl(foreign.fileno(), fcntl.F_DUPFD, 900))
+        with far, select.epoll.fromfd(os.dup(number)) as shared:
+            shared.register(far, select.EPOLLIN)
+            to_foreign.send(b"x")
+            await eventually(lambda: reactor.events)
+            peer.send(b"x")
+            await eventually(lambda: notes.received)
+        transport.close()
+        await notes.lost
+
+
+def _sets() -> set[int]:
+    """The numbers of the epoll sets of this process."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            if os.readlink(f"/proc/self/fd/{name}") == "anon_inode:[eventpoll]":
+                found.add(int(name))
+    return found
+
+
+async def test_a_reactor_that_is_initialised_again_keeps_what_it_watches() -> None:
+    reactor = Reactor(asyncio.get_running_loop())
+    with pair() as (ours, peer):
+        transport = reactor.attach(ours, notes := Notes())
+        reactor.__init__(asyncio.get_running_loop())  # type: ignore[misc]
+        peer.send(b"x")
+        await eventually(lambda: notes.received)
+        transport.close()
+        await notes.lost
+
+
+def _use(transport: Any) -> None:
+    """All that a transport offers."""
+    transport.set_protocol(None)
+    transport.write(b"x")
+    transport.writelines([b"x"])
+    transport.write_eof()
+    transport.pause_reading()
+    transport.resume_reading()
+    transport.set_write_buffer_limits(high=0)
+    transport.close()
+    transport.abort()
+    transport._lost(None)
+    assert transport.is_closing()
+    assert transport.get_write_buffer_size() == 0
+
+
+def test_a_transport_that_nobody_began_does_nothing() -> None:
+    _use(SocketTransport.__new__(SocketTransport))
+
+
+async def test_a_transport_that_is_over_does_nothing() -> None:
+    with pair() as (ours, _):
+        transport = Reactor(asyncio.get_running_loop()).attach(ours, notes := Notes())
+        transport.abort()
+        await notes.lost
+        _use(transport)
+    with socket.socket() as sock:
+        sock.close()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            Reactor(asyncio.get_running_loop()).attach(sock, Notes())
+
+
+def test_a_transport_that_was_left_open_does_nothing_in_the_hands_of_who_is_warned() -> None:
+    loop = asyncio.new_event_loop()
+    with pair() as (ours, _), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+
+        async def begin() -> None:
+            Reactor(loop).attach(ours, Notes())
+
+        loop.run_until_complete(begin())
+        loop.close()
+        gc.collect()
+        (transport,) = [warning.source for warning in caught if isinstance(warning.source, SocketTransport)]
+        _use(transport)
+
+
+async def test_what_has_a_descriptor_is_not_copied() -> None:
+    with listening(asyncio.get_running_loop(), Notes) as (acceptor, _), pytest.raises(TypeError):
+        copy.copy(acceptor)

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from aionet import Limits, LineCodec, StreamHandler, connect
+from aionet import Connection, Endpoint, Limits, LineCodec, Router, Server, StreamHandler, connect
 from aionet.core import listener as listener_module
 from aionet.core.listener import Accepting, StreamListener
 from aionet.events import HandlerFailed
+from aionet.routing import prefix
 
 from ..conftest import TLSFiles
 from ..serving import Recorder, collect, eventually, open_raw, serving
@@ -148,3 +149,89 @@ async def test_a_codec_that_cannot_be_made_refuses_and_reports(tls_files: TLSFil
                 writer.transport.abort()
             assert [(failure.where, type(failure.exc)) for failure in failures] == [("codec", LookupError)]
             assert server.connections == 0
+
+
+# ---- who waits for a place, and speaks ---------------------------------------------------------------
+
+CROWD = 6
+
+
+def arrive(place: Endpoint, line: bytes = b"x\n") -> list[socket.socket]:
+    """A crowd that is accepted together, so that most have to wait; all have said what they had to say."""
+    crowd = [socket.create_connection((place.host, place.port)) for _ in range(CROWD)]
+    for client in crowd:
+        client.sendall(line)
+        client.shutdown(socket.SHUT_WR)
+        client.settimeout(10)
+    return crowd
+
+
+def hear(client: socket.socket) -> bytes:
+    with client:
+        return b"".join(iter(lambda: client.recv(100), b""))
+
+
+class InOrder(StreamHandler[bytes]):
+    """Answers, and notes its callbacks."""
+
+    codec = LineCodec()
+
+    def __init__(self) -> None:
+        self.calls: dict[Any, list[str]] = {}
+
+    def on_connect(self, conn: Connection[bytes]) -> None:
+        self.calls.setdefault(conn, []).append("connect")
+
+    def on_message(self, conn: Connection[bytes], message: bytes) -> None:
+        self.calls.setdefault(conn, []).append("message")
+        conn.write(message.upper())
+
+    def on_eof(self, conn: Connection[bytes]) -> None:
+        self.calls.setdefault(conn, []).append("eof")
+        conn.close()
+
+
+@pytest.mark.parametrize("lines", [0, 1, 3])
+async def test_who_has_said_all_while_it_waited_is_heard_once_there_is_a_place(lines: int) -> None:
+    """uvloop's own transports begin to read behind ``connection_made``, paused or not."""
+    handler = InOrder()
+    async with serving(handler, limits=Limits(max_connections=1)) as (_, place):
+        crowd = arrive(place, b"x\n" * lines)
+        answers = await asyncio.gather(*(asyncio.to_thread(hear, client) for client in crowd))
+    assert answers == [b"X\n" * lines] * CROWD
+    assert list(handler.calls.values()) == [["connect", *["message"] * lines, "eof"]] * CROWD
+
+
+@pytest.mark.parametrize("proxy", ["", "?proxy=192.0.2.1"])
+async def test_so_it_is_where_its_route_is_not_known_yet(proxy: str) -> None:
+    router = Router()
+    handler, other = InOrder(), InOrder()
+    router.add(f"tcp://127.0.0.1:0{proxy}", handler, match=prefix(b"x"))
+    router.add(f"tcp://127.0.0.1:0{proxy}", other)
+    async with Server(router, limits=Limits(max_connections=1)) as server:
+        crowd = arrive(server.addresses[0])
+        answers = await asyncio.gather(*(asyncio.to_thread(hear, client) for client in crowd))
+    assert answers == [b"X\n"] * CROWD
+    assert list(handler.calls.values()) == [["connect", "message", "eof"]] * CROWD
+    assert not other.calls
+
+
+async def test_who_waits_is_not_read_without_end() -> None:
+    class Deaf(InOrder):
+        def on_connect(self, conn: Connection[bytes]) -> None:
+            conn.pause_reading()
+            self.calls[conn] = []
+
+    async with serving(handler := Deaf()) as (server, place):
+        client = await open_raw(place)
+        await eventually(lambda: server.connections)
+        sent = 0
+        for _ in range(50):
+            with contextlib.suppress(BlockingIOError):
+                while sent < 1 << 26:
+                    sent += client.send(b"line\n" * 20_000)
+            await asyncio.sleep(0.001)
+        (conn,) = handler.calls
+        assert conn.stats.bytes_received < 1 << 20
+        assert not handler.calls[conn]
+        client.close()

@@ -36,8 +36,8 @@ COROUTINE_MESSAGE_CALLS: Final = 8
 """A message in coroutine style: __anext__, _take; send, _check_open, write, encode, write_encoded, enqueue."""
 ASYNC_MESSAGE_CALLS: Final = 7
 """The same with async on_message, and write instead of send."""
-COMPILED_COROUTINE_MESSAGE_CALLS: Final = 1
-"""What is left of them where a compiler was at hand: encode. (async on_message is called besides.)"""
+COMPILED_COROUTINE_MESSAGE_CALLS: Final = 0
+"""What is left of them for lines where a compiler was at hand. (async on_message is called besides.)"""
 COROUTINE_CHUNK_CALLS: Final = 16
 """A chunk for a task: also its waking, and the flush at the end of the tick."""
 
