@@ -28,7 +28,7 @@ test: $(VENV)/.dev ## Run the tests; make test ARGS="tests/codecs -x" for some o
 	@$(BIN)/python -m pytest $(ARGS)
 
 soak: $(VENV)/.dev ## Run the long forms of the tests that have one: half an hour, 25 GB of disk
-	@AIONET_SOAK=1 $(BIN)/python -m pytest tests/services/files tests/core/test_epoll_random.py $(ARGS)
+	@AIONET_SOAK=1 $(BIN)/python -m pytest tests/services/files tests/core/test_epoll_random.py -o junit_family=xunit1 $(ARGS)
 
 fuzz: $(VENV)/.dev ## Fuzz each parser for a minute; make fuzz ARGS="matchers --seconds 600" for one of them, longer
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)

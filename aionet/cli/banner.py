@@ -19,13 +19,14 @@ from ..events import DrainFinished, Event, ServerStateChanged
 from ..observe.logging import printable
 from ..routing import Port, Route
 from ..server import Server, ServerState
+from .targets import service_of
 
 __all__ = ["Listening", "Talk", "facts", "how_to_try", "is_local", "lines", "list_bound"]
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """One bound address: what is served there, and by which built-in service, if it is one."""
+    """One bound address: what is served there, and which built-in service that is, or is made by, if any."""
 
     name: str
     service: str | None
@@ -90,7 +91,9 @@ def list_bound(
         later = len(ports) - index - 1
         while rest:
             address = rest.pop(0)
-            bound += [Listening(services[route] or route.name, services[route], address) for route in port.routes]
+            for route in port.routes:
+                known = services[route]
+                bound.append(Listening(known or route.name, known or service_of(route.handler), address))
             if len(rest) <= later or port.endpoint.address is not None or not _could_be(port.endpoint, rest[0]):
                 break
     return bound

@@ -25,7 +25,7 @@ from .options import encode_text
 if TYPE_CHECKING:
     from ..services.files.store import Store
 
-__all__ = ["SERVICES", "Plan", "ServiceOptions", "build_plan", "default_endpoint", "target_options"]
+__all__ = ["SERVICES", "Plan", "ServiceOptions", "build_plan", "default_endpoint", "service_of", "target_options"]
 
 DEFAULT_DIRECTORY: Final = "shared_files"
 
@@ -156,6 +156,22 @@ SERVICES: Final = {
     "files": Service("tcp", 5000, "the files of a directory", _make_files),
     "web": Service("tcp", 8000, "the same files over HTTP, for browsers", _make_web, by_default=False),
 }
+
+
+_CLASSES: Final = {
+    "aionet.services.echo.Echo": "echo",
+    "aionet.services.datagram.DatagramEcho": "datagram",
+    "aionet.services.chat.handler.Chat": "chat",
+    "aionet.services.files.handler.Files": "files",
+    "aionet.services.files.web.handler.WebFiles": "web",
+}
+"""What a router of the user's own may hold, by name: none of it is imported to be compared with."""
+
+
+def service_of(handler: object) -> str | None:
+    """The built-in service that this handler is; ``None`` of any other, which may speak as it likes."""
+    kind = type(handler)
+    return _CLASSES.get(f"{kind.__module__}.{kind.__qualname__}")
 
 
 _OPTIONS_OF: Final = {

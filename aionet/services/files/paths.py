@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import re
 import stat
 import unicodedata
 import weakref
@@ -59,6 +60,9 @@ MAX_NAME: Final = 4095
 PARTIAL_DIRECTORY: Final = ".aionet-partial"
 """Where files are while they are received. Never served, nor any name that a file system may take for this one."""
 
+_PLAIN: Final = re.compile(r"[ -\-0-~][ -.0-~]*(?:/[ -\-0-~][ -.0-~]*)*")
+"""Components of printable ASCII, of which none begins with a dot."""
+
 _LOOK: Final = O_PATH | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -70,6 +74,8 @@ def check_name(name: str, *, hidden: bool = False) -> str:
     Raises:
         RefusedName: with the rule it breaks.
     """
+    if len(name) <= MAX_COMPONENT and _PLAIN.fullmatch(name):
+        return name  # as most are: seen at one glance, which costs a third of taking it apart
     if not name:
         raise RefusedName("a name is needed")
     if "\0" in name or CONTROL.search(name):
@@ -156,21 +162,24 @@ class Directory:
         if not self._in_memory:
             return None
         try:
-            return self._open_regular(check_name(name, hidden=self.hidden), open_from_memory)
-        except OSError:
+            encoded = os.fsencode(check_name(name, hidden=self.hidden))
+            looking = open_from_memory(self._fd, encoded, _LOOK)
+            if looking < 0:
+                return None
+            try:
+                _require_file(os.fstat(looking), name)
+            finally:
+                os.close(looking)
+            descriptor = open_from_memory(self._fd, encoded, _READ)
+            return (descriptor, _checked(descriptor, name)) if descriptor >= 0 else None
+        except OSError:  # what is refused as well
             return None
 
     def _open_regular(self, name: str, opener: Opener) -> tuple[int, os.stat_result]:
         if O_PATH:
             _require_file(self._look(name, opener), name)
         descriptor = opener(self._fd, name, _READ)
-        try:
-            found = os.fstat(descriptor)
-            _require_file(found, name)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return descriptor, found
+        return descriptor, _checked(descriptor, name)
 
     @contextmanager
     def opened(self, name: str) -> Iterator[tuple[int, os.stat_result]]:
@@ -269,6 +278,17 @@ def _open_root(path: str) -> int:
         raise ConfigError(f"no permission to read the directory {path!r}") from None
     except (OSError, ValueError) as exc:
         raise ConfigError(f"the directory {path!r} cannot be opened: {exc}") from None
+
+
+def _checked(descriptor: int, name: str) -> os.stat_result:
+    """What was opened; closed, if it is no regular file."""
+    try:
+        found = os.fstat(descriptor)
+        _require_file(found, name)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return found
 
 
 def _require_file(found: os.stat_result, name: str) -> None:

@@ -251,7 +251,8 @@ class Store:
         self.rules.check_writing(name)
         self.rules.check_writing(new_name)
         with self._parent(name) as (old_parent, old), self._parent(new_name) as (new_parent, new), self._lock:
-            found = os.stat(old, dir_fd=old_parent, follow_symlinks=False)
+            with _said_of(name):
+                found = os.stat(old, dir_fd=old_parent, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
                 raise NotAFile(f"{shown(name)} is neither a file nor a directory")
             if new_name.startswith(f"{name}/"):

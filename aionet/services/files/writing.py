@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .commands import Options
-from .errors import BadRequest, Code, NotFound, TransferError, make_error, shown
+from .errors import BadRequest, NotFound, TransferError, shown
 from .manifest import Hashes
 from .partial import Upload
 from .reading import facts_of
@@ -80,11 +80,7 @@ class Writing:
             self._leave()
             self._upload, self._id = self._store.begin(user, name, upload), upload
         assert self._upload is not None
-        self._upload.announce(max(self._at, options.get("total", 0)))
-        if self._at > self._upload.received:
-            raise make_error(
-                Code.BAD_RANGE, f"offset {self._at}: {self._upload.received} bytes of {shown(name)} are there"
-            )
+        self._upload.announce(self._at, max(self._at, options.get("total", 0)))
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Some of the bytes of a ``PUT``.

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,11 @@ ROUNDS = 1_000_000 if in_soak() else 20_000
 """Opens while links are swapped."""
 
 KILLS = 50 if in_soak() else 3
+
+LOOPS = ["asyncio", "uvloop"] if in_soak() else ["uvloop"]
+"""For those that take long. They write their counts down as properties: ``make soak ARGS="--junitxml counts.xml"``."""
+
+Record = Callable[[str, object], None]
 
 ATOMS = [
     *[
@@ -158,9 +163,11 @@ async def answers_of(client: RawClient) -> bytes:
     return first
 
 
-@pytest.mark.asyncio(loop_factories=["uvloop"])
+@pytest.mark.asyncio(loop_factories=LOOPS)
 @pytest.mark.parametrize(("follow_links", "count"), [(True, 2000), (False, 2000 if in_soak() else 500)])
-async def test_hostile_names_through_every_command(tree: Tree, follow_links: bool, count: int) -> None:
+async def test_hostile_names_through_every_command(
+    tree: Tree, follow_links: bool, count: int, record_property: Record
+) -> None:
     names = hostile_names(count)
     assert len(names) >= count
     (tree.outside / "secret").write_bytes(b"secret\n")
@@ -180,6 +187,7 @@ async def test_hostile_names_through_every_command(tree: Tree, follow_links: boo
                 (tree.root / "hello.txt").write_bytes(b"hello world")
             assert (await client.ask(b"GET hello.txt"))[1] == b"hello world"
         assert served.failures == []
+    record_property("names, requests", (len(names), asked))
     assert asked == len(names) * 14
     assert fingerprint(tree.outside) == before
     assert {b"OK", b"REFUSED_NAME", b"NOT_FOUND"} <= codes <= {b"OK", *(code.encode() for code in Code)}
@@ -211,11 +219,11 @@ def swapping(tree: Tree) -> Iterator[None]:
 
 @pytest.mark.timeout(3600 if in_soak() else 60)
 @pytest.mark.parametrize("follow_links", [True, False])
-def test_no_open_escapes_while_links_are_swapped(tree: Tree, follow_links: bool) -> None:
+def test_no_open_escapes_while_links_are_swapped(tree: Tree, follow_links: bool, record_property: Record) -> None:
     (tree.outside / "inner.txt").write_bytes(b"outside")
     (tree.outside / "leaf").write_bytes(b"outside")
     before = fingerprint(tree.outside)
-    opened = refused = written = 0
+    opened = refused = written = at_once = 0
     with Directory(tree.root, follow_links=follow_links) as directory, swapping(tree):
         store = Store(directory, Rules(writable=True))
         for number in range(ROUNDS):
@@ -225,6 +233,11 @@ def test_no_open_escapes_while_links_are_swapped(tree: Tree, follow_links: bool)
                 opened += 1
             except TransferError:
                 refused += 1
+            cached = directory.open_cached("sub/inner.txt")
+            if cached is not None:
+                assert os.pread(cached[0], 100, 0) == b"inner"
+                os.close(cached[0])
+                at_once += 1
             if number % 20 == 0:
                 with contextlib.suppress(TransferError):
                     upload = store.begin("", "sub/new", "u")
@@ -235,7 +248,9 @@ def test_no_open_escapes_while_links_are_swapped(tree: Tree, follow_links: bool)
                 for change in (store.make_directory, store.delete):
                     with contextlib.suppress(TransferError):
                         change("sub/made")
+    record_property("opened, from memory, refused, written", (opened, at_once, refused, written))
     assert opened > 0
+    assert at_once == 0 or follow_links
     assert refused > 0
     assert written > 0
     assert fingerprint(tree.outside) == before
@@ -284,16 +299,22 @@ from aionet.running import serve
 from aionet.services.files.handler import Files
 router = Router()
 router.add("tcp://127.0.0.1:0", Files(sys.argv[1], writable=True))
-serve(router, on_started=lambda server: print(server.addresses[0].port, flush=True))
+serve(router, loop=sys.argv[2], on_started=lambda server: print(server.addresses[0].port, flush=True))
 """
 
 
-async def send_versions(port: int, name: str, versions: list[bytes]) -> None:
-    """Commit one version of a file after the other, until the server is gone."""
+def this_loop() -> str:
+    """The name of the loop that runs, for a server in a process of its own."""
+    return "uvloop" if type(asyncio.get_running_loop()).__module__.startswith("uvloop") else "asyncio"
+
+
+async def send_versions(port: int, name: str, versions: list[bytes]) -> int:
+    """Commit one version of a file after the other, until the server is gone; how many it has taken."""
+    number = 0
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
-        return
+        return number
     client = RawClient(reader, writer)
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         for number in range(10_000):
@@ -301,16 +322,22 @@ async def send_versions(port: int, name: str, versions: list[bytes]) -> None:
             digest = hashlib.sha256(content).hexdigest()
             client.write(b"PUT;size=%d;upload=u%d %s\n" % (len(content), number, name.encode()) + content)
             await client.answer()
-            await client.ask(f"COMMIT;upload=u{number};total={len(content)};digest={digest} {name}".encode())
+            header, _ = await client.ask(
+                f"COMMIT;upload=u{number};total={len(content)};digest={digest} {name}".encode()
+            )
+            assert header.startswith(b"OK ")
     with contextlib.suppress(OSError):
         await client.close()
+    return number
 
 
 @contextlib.asynccontextmanager
 async def killed_at(root: Path, seconds: float) -> AsyncIterator[int]:
     """A server in a process of its own, which is killed after so many seconds of the block."""
     process = await asyncio.create_subprocess_exec(
-        *[sys.executable, "-c", SERVER, str(root)], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        *[sys.executable, "-c", SERVER, str(root), this_loop()],
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     assert process.stdout is not None
     port = int(await process.stdout.readline())
@@ -325,18 +352,22 @@ async def killed_at(root: Path, seconds: float) -> AsyncIterator[int]:
 
 
 @pytest.mark.timeout(3600 if in_soak() else 60)
-@pytest.mark.asyncio(loop_factories=["uvloop"])
-async def test_killed_at_any_moment_what_is_there_is_right(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_factories=LOOPS)
+async def test_killed_at_any_moment_what_is_there_is_right(tmp_path: Path, record_property: Record) -> None:
     draw = random.Random(3)
     versions = {f"file {number}": [draw.randbytes(size) for size in (1, 5_000, 300_000)] for number in range(4)}
     allowed = {name: {hashlib.sha256(content).digest() for content in each} for name, each in versions.items()}
-    seen = 0
+    seen = committed = 0
     for _ in range(KILLS):
         async with killed_at(tmp_path, draw.uniform(0.05, 0.5)) as port:
-            await asyncio.gather(*(send_versions(port, name, each) for name, each in versions.items()))
+            committed += sum(
+                await asyncio.gather(*(send_versions(port, name, each) for name, each in versions.items()))
+            )
         for name in set(os.listdir(tmp_path)) - {".aionet-partial"}:
             assert hashlib.sha256((tmp_path / name).read_bytes()).digest() in allowed[name]
             seen += 1
+    record_property("kills, committed before, files looked at", (KILLS, committed, seen))
+    assert committed >= KILLS
     assert seen > 0
     async with serve(Files(tmp_path, writable=True)) as served, raw_client(served) as client:
         for name, each in versions.items():  # and those that were broken off go on, or begin anew
@@ -356,12 +387,12 @@ def resident(pid: int) -> int:
     return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
 
-@pytest.mark.asyncio(loop_factories=["uvloop"])
-async def test_a_hundred_large_downloads_take_little_memory(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_factories=LOOPS)
+async def test_a_hundred_large_downloads_take_little_memory(tmp_path: Path, record_property: Record) -> None:
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(1024 * MIB)
     process = await asyncio.create_subprocess_exec(
-        *[sys.executable, "-c", SERVER, str(tmp_path)],
+        *[sys.executable, "-c", SERVER, str(tmp_path), this_loop()],
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -382,6 +413,7 @@ async def test_a_hundred_large_downloads_take_little_memory(tmp_path: Path) -> N
             most = max(most, resident(process.pid))
         for sock in sockets:
             sock.close()
+        record_property("bytes more than idle", most - idle)
         assert most - idle < 100 * MIB
     finally:
         process.kill()

@@ -262,7 +262,7 @@ async def test_the_same_name_twice_in_one_go_and_an_error_among_others(tmp_path:
         (b"RENAME;size=3;replace=1 hello.txt\nsub", b"ERR NOT_A_FILE"),
         (b"RENAME;size=4 hello.txt\n../x", b"ERR REFUSED_NAME"),
         (b"RENAME;size=2 hello.txt\n\xff\xfe", b"ERR BAD_REQUEST the new name is not UTF-8"),
-        (b"RENAME;size=1 nothing\nx", b"ERR NOT_FOUND"),
+        (b"RENAME;size=1 nothing\nx", b"ERR NOT_FOUND there is no 'nothing'"),
         (b"RENAME;size=1 fifo\nx", b"ERR NOT_A_FILE"),
         (b"RENAME hello.txt", b"ERR REFUSED_NAME a name is needed"),
         (b"RENAME;size=100000 hello.txt\n" + b"x" * 100_000, b"ERR "),
@@ -409,6 +409,28 @@ async def test_what_is_cut_is_reported_too(tmp_path: Path) -> None:
             await client.rest()
         event = await asyncio.wait_for(finished.get(), 10)
         assert (event.verb, event.bytes, event.outcome) == ("PUT", MIB, "INTERRUPTED")
+
+
+async def test_a_refused_upload_leaves_nothing_that_would_count(tmp_path: Path) -> None:
+    files = Files(tmp_path, writable=True, max_file=100, quota_bytes=150, quota_files=2, max_partials=3)
+    async with serve(files) as served, raw_client(served) as client:
+        await put(client, "there", b"x" * 100)
+        assert (await commit(client, "there", b"x" * 100)).startswith(b"OK ")
+        refusals = [
+            (b"PUT;size=101;upload=u%d new\n" + b"x" * 101, b"ERR TOO_LARGE"),
+            (b"PUT;size=1;total=101;upload=u%d new\nx", b"ERR TOO_LARGE"),
+            (b"PUT;size=1;total=90;upload=u%d new\nx", b"ERR QUOTA"),
+            (b"PUT;size=90;upload=u%d new\n" + b"x" * 90, b"ERR QUOTA"),
+            (b"PUT;size=1;offset=7;upload=u%d new\nx", b"ERR BAD_RANGE"),
+        ]
+        for number, (line, expected) in enumerate(refusals):
+            client.write(line % number)
+            assert (await client.answer())[0].startswith(expected), line
+            assert (await client.ask(b"STAT;upload=u%d new" % number))[0] == b"OK 0;received=0\n"
+        assert os.listdir(tmp_path / ".aionet-partial") == []
+        await put(client, "new", b"x" * 50)
+        assert (await commit(client, "new", b"x" * 50)).startswith(b"OK ")
+    assert served.failures == []
 
 
 @pytest.mark.parametrize("code", ["ENOSPC", "EIO", "EDQUOT", "EACCES"])

@@ -3,9 +3,11 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import re
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,19 @@ def test_the_longest_names_pass(directory: Directory) -> None:
     assert check_name(whole) == whole
     with pytest.raises(NotFound):
         directory.open_file(whole)
+
+
+@given(st.text(alphabet="./~ -aZ0\\\n\x7f\x85é", max_size=12) | st.text(max_size=300), st.booleans())
+def test_a_plain_name_is_one_that_passes_when_it_is_taken_apart(name: str, hidden: bool) -> None:
+    def passes() -> bool:
+        with suppress(RefusedName):
+            return check_name(name, hidden=hidden) == name
+        return False
+
+    at_a_glance = passes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aionet.services.files.paths._PLAIN", re.compile("(?!)"))  # nothing is plain
+        assert passes() == at_a_glance
 
 
 UNTOUCHED = ["%2e%2e/outside/secret", "x%2f..%2foutside", "hello.txt ", "HELLO.TXT", "C:\\x", "nothing/x"]

@@ -165,7 +165,7 @@ def test_a_large_one_is_the_same_past_the_page_cache(store: Store, monkeypatch: 
     monkeypatch.setattr("aionet.services.files.direct.os.pwrite", lambda fd, data, at: pwrite(fd, data[:most], at))
     content = os.urandom(1_000_000)
     upload = store.begin("", "x", "id")
-    upload.announce(20 * 1024 * 1024)
+    upload.announce(0, 20 * 1024 * 1024)
     position = 0
     for size in (65_536, 100, 200_000, 4096 - 100, 300_000):
         some = content[position : position + size]

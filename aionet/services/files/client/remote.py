@@ -46,6 +46,18 @@ _LIMITS: Final = Limits(
 )
 
 
+_CERTIFICATE_ALERTS: Final = frozenset(
+    {
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "TLSV1_ALERT_UNKNOWN_CA",
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+    }
+)
+"""OpenSSL's words for what a server says (RFC 8446, 6.2) of a client whose certificate it misses, or does not take."""
+
 _SILENCE: Final = frozenset(
     {CloseReason.IDLE_TIMEOUT.value, CloseReason.MESSAGE_TIMEOUT.value, CloseReason.SLOW_CONSUMER.value}
 )
@@ -193,6 +205,12 @@ class Channel:
             return Interrupted("the connection ended in the middle of an answer")
         if isinstance(cause, ProtocolError):
             return make_error(Code.BAD_REPLY, f"this is no file service, or a broken one: {cause}")
+        if getattr(cause, "reason", None) in _CERTIFICATE_ALERTS:  # TLS 1.3 says so behind the handshake
+            return make_error(
+                Code.UNAUTHORIZED,
+                "the server wants a certificate of yours, of an authority that it trusts",
+                hint="?cert=FILE&key=FILE of the endpoint; of a command --cert and --key",
+            )
         if str(exc) in _SILENCE:
             return Interrupted(f"nothing passed for {self.patience:g} s", hint="a longer timeout waits longer")
         return Interrupted(f"the connection broke: {cause or exc}")

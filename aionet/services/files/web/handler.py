@@ -20,22 +20,24 @@ import anyio
 
 from aionet import Connection, Limits, StreamHandler, Timeouts
 from aionet.errors import ProtocolError
+from aionet.events import TransferFinished
 from aionet.routing import http
 
 from ..disk import THREADS, Disk, Lease
+from ..entries import tag_of
 from ..errors import Busy, Code, NotAFile, TransferError
 from ..paths import Directory
 from ..rules import ANYBODY, Tokens, certificate_name
 from ..store import Store
 from .codec import HttpCodec, Message, Request, status_of
-from .conditions import Answer, choose, format_date
+from .conditions import Answer, choose, format_date, is_unconditional
 from .exchange import Exchange, explain_fault
 from .guard import Guard, comes_from_here
-from .heads import disposition, file_fields
+from .heads import disposition, file_fields, format_head
 from .listing import Listing, View, read_listing, read_view
 from .page import PAGE_FIELDS, render_json, render_page
 from .receiving import delete, make_directory, put, received
-from .sending import Outgoing, changed_since, open_outgoing
+from .sending import Outgoing, changed_since, open_outgoing, read_at_once
 from .target import Target, href, parse_target
 
 __all__ = ["WebFiles"]
@@ -123,6 +125,10 @@ class WebFiles(StreamHandler[Message]):
         assert isinstance(message, Request)  # whoever takes a request takes its body, or closes
         try:
             target = parse_target(message.target)
+            answer = self._answer_at_once(conn, message, target)
+            if answer:
+                await conn.send(answer)
+                return
         except ValueError as exc:
             exchange = Exchange(conn, message, Target("", True, {}))
             if message.target == "*" and message.method == "OPTIONS":
@@ -142,6 +148,39 @@ class WebFiles(StreamHandler[Message]):
     def on_fault(self, conn: Connection[Message], fault: ProtocolError) -> None:
         """Say why, before the core closes."""
         conn.write(explain_fault(status_of(fault), str(fault)))
+
+    def _answer_at_once(self, conn: Connection[Message], request: Request, target: Target) -> bytes:
+        """The answer to what is asked most, the whole of a small file that is in memory, by somebody who may ask.
+
+        Empty where :meth:`_answer` has to be asked, which takes twice the time. It never waits for a disk.
+        """
+        fields, peer = request.fields, conn.state
+        host = fields.get("host")
+        if (
+            request.method != "GET"
+            or request.has_body
+            or not request.keep_alive
+            or target.is_directory
+            or target.query
+            or target.authority is not None
+            or not is_unconditional(fields)
+            or (self._tokens is not None and peer.user is None)
+            or host is None
+            or not (peer.is_secure or self._guard.knows(host))
+        ):
+            return b""
+        started = time.monotonic()
+        found = read_at_once(self.store.directory, target.name)
+        if found is None:
+            return b""
+        info, body = found
+        size = len(body)
+        validators = _validators(tag_of(info), info)
+        head = format_head(request, 200, f"{file_fields(target.name)}{validators}Content-Length: {size}\r\n")
+        if conn.wants(TransferFinished):
+            seconds, user = time.monotonic() - started, peer.user or ANYBODY
+            conn.emit(TransferFinished(conn.route, conn.peername, user, "GET", target.name, size, seconds, "OK"))
+        return head + body
 
     async def _answer(self, exchange: Exchange) -> None:
         request, peer = exchange.request, exchange.conn.state
@@ -211,9 +250,7 @@ class WebFiles(StreamHandler[Message]):
 
     async def _send(self, exchange: Exchange, outgoing: Outgoing) -> None:
         answer, size, target = outgoing.answer, outgoing.info.st_size, exchange.target
-        validators = (
-            f'ETag: "{outgoing.tag}"\r\nLast-Modified: {format_date(outgoing.info.st_mtime_ns // 1_000_000_000)}\r\n'
-        )
+        validators = _validators(outgoing.tag, outgoing.info)
         if answer.status == 304:
             await exchange.answer(304, validators)
             return
@@ -292,6 +329,11 @@ class _Peer:
 
     is_secure: bool
     user: str | None
+
+
+def _validators(tag: str, info: os.stat_result) -> str:
+    """The fields that name a version of a file."""
+    return f'ETag: "{tag}"\r\nLast-Modified: {format_date(info.st_mtime_ns // 1_000_000_000)}\r\n'
 
 
 def _render(directory: Directory, name: str, view: View, render: Callable[[Listing], bytes]) -> bytes:

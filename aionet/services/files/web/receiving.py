@@ -21,7 +21,7 @@ import anyio
 
 from ..disk import Disk, Lease
 from ..entries import tag_of
-from ..errors import BadRequest, Code, Conflict, Mismatch, NotFound, TransferError, make_error, shown
+from ..errors import BadRequest, Conflict, Mismatch, NotFound, TransferError, shown
 from ..partial import Upload
 from ..store import Claim, Store
 from .conditions import etag_matches, may_write
@@ -233,9 +233,7 @@ def _check_conditions(exchange: Exchange, store: Store, name: str) -> _Condition
 def _begin(lease: Lease[Upload], store: Store, user: str, name: str, part: _Part) -> None:
     upload = store.begin(user, name, part.upload)
     lease.put(upload)
-    upload.announce(max(part.offset, part.total or 0))
-    if part.offset > upload.received:
-        raise make_error(Code.BAD_RANGE, f"offset {part.offset}: {upload.received} bytes of {shown(name)} are there")
+    upload.announce(part.offset, max(part.offset, part.total or 0))
 
 
 def _commit(

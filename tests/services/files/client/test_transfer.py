@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -72,9 +72,9 @@ def assert_equal(one: Path, other: Path) -> None:
             assert path.stat().st_mtime_ns == (other / path.relative_to(one)).stat().st_mtime_ns
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600 if in_soak() else 600)
 async def test_a_tree_goes_up_and_comes_back_through_twenty_cuts(
-    served_root: Path, tmp_path: Path, pauses: list[float]
+    served_root: Path, tmp_path: Path, pauses: list[float], record_property: Callable[[str, object], None]
 ) -> None:
     source, back = tmp_path / "source", tmp_path / "back"
     make_tree(source)
@@ -99,6 +99,7 @@ async def test_a_tree_goes_up_and_comes_back_through_twenty_cuts(
             assert (got.failures, len(got.files)) == ((), MANY + 4)
             assert proxy.happened >= 20
     assert_equal(source, back)
+    record_property("files, bytes of the large one, faults", (len(got.files), LARGE, [it.happened for it in proxies]))
     assert {file.name: file.sha256 for file in got.files} == {file.name: file.sha256 for file in sent.files}
 
 
@@ -327,6 +328,29 @@ async def test_one_file_each_way(served_root: Path, tmp_path: Path, monkeypatch:
     assert (tmp_path / "copy.ogg").read_bytes() == data
     assert got.sha256 == sent.sha256 == hashlib.sha256(data).hexdigest()
     assert got.mtime_ns == sent.mtime_ns
+
+
+async def test_a_certificate_that_is_wanted_is_asked_for_once(
+    served_root: Path, tls_files: TLSFiles, pauses: list[float]
+) -> None:
+    (served_root / "file").write_bytes(b"x")
+    router = Router()
+    router.add(
+        f"tls://127.0.0.1:0?cert={tls_files.server_cert}&key={tls_files.server_key}&client_ca={tls_files.ca}",
+        Files(served_root),
+    )
+    async with Server(router) as server:
+        endpoint = f"tls://127.0.0.1:{server.addresses[0].port}?ca={tls_files.ca}"
+        with pytest.raises(TransferError, match="wants a certificate of yours") as caught:
+            await list_directory(endpoint)
+        assert caught.value.hint is not None
+        assert "--cert" in caught.value.hint
+        other = f"&cert={tls_files.other_cert}&key={tls_files.other_key}"
+        with pytest.raises(TransferError, match="wants a certificate of yours"):
+            await list_directory(f"{endpoint}{other}")
+        own = f"&cert={tls_files.client_cert}&key={tls_files.client_key}"
+        assert [entry.name for entry in (await list_directory(f"{endpoint}{own}")).entries] == ["file"]
+    assert pauses == []  # to try again would have been in vain
 
 
 async def test_over_tls(served_root: Path, tmp_path: Path, tls_files: TLSFiles) -> None:

@@ -15,11 +15,12 @@ from aionet.services.files.paths import Directory
 from aionet.services.files.rules import Rules
 from aionet.services.files.store import Store
 from aionet.services.files.web import WebFiles
+from aionet.services.files.web.sending import read_at_once
 from aionet.testing import verify_matcher
 
 from ....conftest import TLSFiles
 from ..conftest import Tree
-from .web_tools import request, serve_web, web_client
+from .web_tools import WebClient, request, serve_web, web_client
 
 TOKEN = "a-token-of-enough-length"
 
@@ -81,6 +82,46 @@ async def test_without_openat2_a_thread_serves_the_same(tree: Tree) -> None:
             assert (await client.ask("GET", "/hello.txt")).body == b"hello world"
             assert (await client.ask("GET", "/sub")).status == 302
             assert (await client.ask("GET", "/link-inside")).status == 403
+
+
+async def test_what_is_answered_at_once_is_answered_the_same(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [
+        "/hello.txt",
+        "/sub/inner.txt",
+        "/empty",
+        "/link-inside",
+        "/%68ello.txt",
+        "/nothing",
+        "/sub",
+        "/link-outside",
+    ]
+    (tree.root / "empty").touch()
+    finished: list[tuple[object, ...]] = []
+    at_once: list[int] = []
+
+    def note(event: TransferFinished) -> None:
+        finished.append((event.verb, event.name, event.bytes, event.user, event.outcome))
+
+    def read(directory: Directory, name: str) -> tuple[os.stat_result, bytearray] | None:
+        found = read_at_once(directory, name)
+        at_once.append(found is not None)
+        return found
+
+    async def ask(client: WebClient) -> list[tuple[int, dict[str, str], bytes]]:
+        answers = [await client.ask("GET", name) for name in names]
+        return [(each.status, {**each.fields, "date": ""}, each.body) for each in answers]
+
+    async with serve_web(WebFiles(tree.root)) as served, web_client(served) as client:
+        served.server.events.subscribe(note, TransferFinished)
+        by_thread_or_not = await ask(client)
+        monkeypatch.setattr("aionet.services.files.web.handler.read_at_once", read)
+        assert await ask(client) == by_thread_or_not
+        monkeypatch.setattr("aionet.services.files.web.handler.read_at_once", lambda directory, name: None)
+        assert await ask(client) == by_thread_or_not
+    assert finished == finished[: len(names)] * 3
+    with Directory(tree.root) as directory:
+        possible = directory.open_cached("hello.txt") is not None
+    assert any(at_once) == possible
 
 
 async def test_hidden_files_if_that_is_wanted(tree: Tree) -> None:

@@ -235,6 +235,16 @@ async def test_a_client_that_waits_is_refused_before_it_sends(web: WebFiles, tmp
         assert await client.rest() == b""
 
 
+async def test_a_refused_part_leaves_nothing_that_would_count(tmp_path: Path) -> None:
+    web = WebFiles(tmp_path, writable=True, max_file=100, quota_files=1)
+    async with serve_web(web) as served, web_client(served) as client:
+        for number, field in enumerate(["bytes 0-9/101", "bytes 10-19/100"]):
+            refused = await client.ask("PUT", f"/a?upload=u{number}", b"x" * 10, content_range=field)
+            assert refused.status == (413, 409)[number]
+        assert partials(tmp_path) == []
+        assert (await client.ask("PUT", "/a", b"x")).status == 201
+
+
 async def test_a_body_cut_at_every_byte_leaves_no_file(web: WebFiles, tmp_path: Path) -> None:
     whole = request("PUT", "/a", b"12345")
     async with serve_web(web) as served:
