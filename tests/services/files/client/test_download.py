@@ -60,7 +60,10 @@ async def test_twenty_cuts(served_root: Path, landing: Path, pauses: list[float]
     async with serve(served_root) as served, FaultProxy(served.endpoint, faults) as proxy:
         async with Remote(proxy.endpoint, retries=20) as remote:
             await fetched(remote, landing, parallel=parallel)
-        assert proxy.happened == 20
+        # All faults together let less pass than the file has, so one connection outlives them; beside it the others may
+        # still have theirs before them when all has come.
+        assert sum(fault.after for fault in faults) < len(data)
+        assert 20 - parallel < proxy.happened <= 20
         if parallel == 1:  # what had come was not fetched again
             assert proxy.passed < 36 * MIB
     assert (landing / "copy").read_bytes() == data
