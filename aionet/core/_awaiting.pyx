@@ -1,8 +1,9 @@
 """What a coroutine awaits of its connection, compiled: ``receive``, ``async for`` and ``send``, call by call.
 
 A coroutine of Python's has a frame, which is made, entered and left for each message, even where nothing is to be
-waited for, as nearly always. Here a call is a small object that answers the first step itself, by the slot that CPython
-steps awaitables by (``am_send``), and that goes on as a coroutine only where it must wait.
+waited for, as nearly always. Here a call is a small object that answers each step itself, by the slot that CPython
+steps awaitables by (``am_send``): with a message, or with the future of one. It goes on as a coroutine only where a peer
+does not read.
 
 What can be seen of it is what ``awaiting.py`` does, and ``OutboundConnection.send``.
 """
@@ -15,7 +16,7 @@ from .message_path cimport MessagePath
 
 import warnings
 
-from anyio import EndOfStream, WouldBlock
+from anyio import BusyResourceError, EndOfStream, WouldBlock
 
 from .flow import OutboundConnection, nowhere
 from .message_path import CLOSING
@@ -48,7 +49,8 @@ cdef class _Call:
 
     cdef MessagePath _conn    # whose; None once the call is over
     cdef object _item         # to be sent
-    cdef object _coroutine    # which waits, where that must be
+    cdef object _future       # done when it is time to look for a message again
+    cdef object _coroutine    # which waits for a peer that does not read
     cdef Kind _kind
 
     def __await__(self):
@@ -75,12 +77,13 @@ cdef class _Call:
         )
         if traceback is not None:
             exc = exc.with_traceback(traceback)
-        coroutine = self._begun()
-        if coroutine is None:
+        if self._conn is None:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        if self._coroutine is None:
             self._end()
             raise exc
         try:
-            return coroutine.throw(exc)
+            return self._coroutine.throw(exc)
         except BaseException:
             self._end()
             raise
@@ -92,18 +95,24 @@ cdef class _Call:
         self._end()
 
     def __dealloc__(self):  # __del__ would be called once for all that have this place in the free list
-        if self._conn is not None and self._coroutine is None:
+        if self._conn is None or self._coroutine is not None:
+            return
+        if self._future is not None:
+            self._stop_waiting()
+        else:
             warnings.warn(f"coroutine 'Connection.{_NAMES[self._kind]}' was never awaited", RuntimeWarning)
 
     def __repr__(self):
         return f"<coroutine {self.__qualname__}>"
 
-    cdef object _begun(self):
-        if self._conn is None:
-            raise RuntimeError("cannot reuse already awaited coroutine")
-        return self._coroutine
+    cdef void _stop_waiting(self) noexcept:
+        if self._conn._receiver is self._future:
+            self._conn._receiver = None
+        self._future = None
 
     cdef void _end(self) noexcept:
+        if self._future is not None:
+            self._stop_waiting()
         self._conn = None
         self._item = self._coroutine = None
 
@@ -123,11 +132,11 @@ cdef class _Call:
 
     @property
     def cr_suspended(self):
-        return self._coroutine is not None and not self._coroutine.cr_running
+        return self.cr_await is not None and not self.cr_running
 
     @property
     def cr_await(self):
-        return self._coroutine
+        return self._coroutine if self._future is None else self._future
 
     @property
     def cr_frame(self):
@@ -137,36 +146,68 @@ cdef class _Call:
 cdef PySendResult _step(PyObject *raw, PyObject *value, PyObject **result) except PYGEN_ERROR:
     """Go on until it must wait, or is over: the slot ``am_send``."""
     cdef _Call call = <_Call>raw
+    if call._coroutine is not None:
+        return _go_on(call, value, result)
+    if call._future is not None:
+        call._stop_waiting()
+    elif call._conn is None:
+        raise RuntimeError("cannot reuse already awaited coroutine")
+    elif <object>value is not None:
+        raise TypeError("can't send non-None value to a just-started coroutine")
+    elif call._kind == SEND:
+        return _send(call, value, result)
+    elif call._conn._receiver is not None:
+        call._end()
+        raise BusyResourceError("receiving")
+    return _take(call, result)
+
+
+cdef PySendResult _take(_Call call, PyObject **result) except PYGEN_ERROR:
+    """The next message; a future that is done when it is time to look again; or why there will be none."""
     cdef MessagePath conn = call._conn
-    cdef PySendResult status
     cdef object found
-    if call._coroutine is None:
-        if conn is None:
-            raise RuntimeError("cannot reuse already awaited coroutine")
-        if <object>value is not None:
-            raise TypeError("can't send non-None value to a just-started coroutine")
-        if call._kind == SEND:
-            found = call._item
-            call._end()
-            if conn._held & _CLOSING or conn._transport_write is _nowhere:
-                call._coroutine = OutboundConnection.send(conn, found)
-            else:
-                sent = conn.bytes_sent
-                conn.write(found)
-                if not conn._congested and conn.bytes_sent == sent:
-                    Py_INCREF(None)
-                    result[0] = <PyObject *>None
-                    return PYGEN_RETURN
-                call._coroutine = conn._until_room()
-            call._conn = conn
-        elif len(conn._inbox) and conn._receiver is None:
-            call._end()
-            found = conn._take()
-            Py_INCREF(found)
-            result[0] = <PyObject *>found
+    if len(conn._inbox):
+        call._end()
+        found = conn._take()
+        Py_INCREF(found)
+        result[0] = <PyObject *>found
+        return PYGEN_RETURN
+    if conn._ended:
+        call._end()
+        try:
+            conn._raise_end()
+        except EndOfStream:
+            if call._kind != NEXT:
+                raise
+        raise StopAsyncIteration
+    found = conn._receiver = call._future = conn._context.loop.create_future()
+    found._asyncio_future_blocking = True  # as its own __await__ does: so a task knows that it is meant
+    Py_INCREF(found)
+    result[0] = <PyObject *>found
+    return PYGEN_NEXT
+
+
+cdef PySendResult _send(_Call call, PyObject *value, PyObject **result) except PYGEN_ERROR:
+    cdef MessagePath conn = call._conn
+    cdef object item = call._item
+    cdef long long sent
+    call._end()
+    if conn._held & _CLOSING or conn._transport_write is _nowhere:
+        call._coroutine = OutboundConnection.send(conn, item)  # which says why not
+    else:
+        sent = conn.bytes_sent
+        conn.write(item)
+        if not conn._congested and conn.bytes_sent == sent:
+            Py_INCREF(None)
+            result[0] = <PyObject *>None
             return PYGEN_RETURN
-        else:
-            call._coroutine = _take_later(conn, call._kind == NEXT)
+        call._coroutine = conn._until_room()
+    call._conn = conn
+    return _go_on(call, value, result)
+
+
+cdef PySendResult _go_on(_Call call, PyObject *value, PyObject **result) except PYGEN_ERROR:
+    cdef PySendResult status
     coroutine = call._coroutine  # a reference of our own: the call may be closed meanwhile
     try:
         status = PyIter_Send(<PyObject *>coroutine, value, result)
@@ -176,16 +217,6 @@ cdef PySendResult _step(PyObject *raw, PyObject *value, PyObject **result) excep
     if status == PYGEN_RETURN:
         call._end()
     return status
-
-
-async def _take_later(MessagePath conn, bint ends_quietly):
-    try:
-        await conn._message()
-    except EndOfStream:
-        if ends_quietly:
-            raise StopAsyncIteration from None
-        raise
-    return conn._take()
 
 
 answer_steps(_Call, _step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from anyio import EndOfStream, WouldBlock
+from anyio import BusyResourceError, EndOfStream, WouldBlock
 
 __all__ = ["PlainAwaiting"]
 
@@ -18,6 +18,19 @@ class PlainAwaiting:
         if not self._inbox or self._receiver is not None:
             await self._message()
         return self._take()
+
+    async def _message(self: Any) -> None:
+        """Return once the inbox has a message, or raise what ended it."""
+        if self._receiver is not None:
+            raise BusyResourceError("receiving")
+        while not self._inbox:
+            if self._ended:
+                self._raise_end()
+            receiver = self._receiver = self._context.loop.create_future()
+            try:
+                await receiver
+            finally:
+                self._receiver = None
 
     def receive_nowait(self: Any) -> Any:
         if not self._inbox or self._receiver is not None:

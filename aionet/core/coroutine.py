@@ -112,20 +112,8 @@ class CoroutineConnection(Awaiting, StreamConnection[M]):
         if self._codec.fault is not None:
             self._meet_fault(self._codec.fault)
 
-    async def _message(self) -> None:
-        """Return once the inbox has a message, or raise what ended it."""
-        if self._receiver is not None:
-            raise anyio.BusyResourceError("receiving")
-        while not self._inbox:
-            if self._ended:
-                self._raise_end()
-            self._receiver = self._context.loop.create_future()
-            try:
-                await self._receiver
-            finally:
-                self._receiver = None
-
     def _raise_end(self) -> None:
+        """Raise what says why there is no message any more."""
         if self._fault is not None:
             raise anyio.BrokenResourceError(str(self._fault)) from self._fault
         draining = self._reason is CloseReason.SHUTDOWN and not self._held & CLOSING

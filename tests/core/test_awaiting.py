@@ -225,6 +225,42 @@ def test_closed_while_it_waits_it_makes_room_for_the_next() -> None:
         assert peer.start(peer.conn.receive()).result() == b"one"
 
 
+def test_one_that_is_dropped_while_it_waits_makes_room_for_the_next() -> None:
+    with served() as peer:
+
+        async def begin_and_drop() -> None:
+            receiving = coroutine(peer.conn.receive())
+            receiving.send(None)
+            del receiving
+            gc.collect()
+
+        drive(peer, begin_and_drop)
+        peer.receive(b"one\n")
+        assert peer.start(peer.conn.receive()).result() == b"one"
+
+
+def test_woken_for_nothing_it_waits_on() -> None:
+    """By a loop of one's own, or a test: the message comes when it comes."""
+    with served() as peer:
+        answers: list[Any] = []
+
+        async def step_by_hand() -> None:
+            receiving = coroutine(peer.conn.receive())
+            futures = [receiving.send(None)]
+            futures[0].set_result(None)
+            futures.append(receiving.send(None))
+            assert futures[0] is not futures[1]
+            peer.transport.feed(b"one\n")
+            assert futures[1].done()
+            try:
+                receiving.send(None)
+            except StopIteration as stop:
+                answers.append(stop.value)
+
+        drive(peer, step_by_hand)
+        assert answers == [b"one"]
+
+
 @call_each
 def test_a_task_cancelled_before_its_first_step_does_nothing(call: Call) -> None:
     with served() as peer:
@@ -288,8 +324,10 @@ def test_debuggers_see_where_it_waits() -> None:
         task = peer.start(receiving)
         assert inspect.getcoroutinestate(receiving) == inspect.CORO_SUSPENDED
         assert receiving.cr_await is not None
-        assert task.get_stack()
         assert "receive" in repr(task)
         peer.receive(b"one\n")
         assert inspect.getcoroutinestate(receiving) == inspect.CORO_CLOSED
         assert receiving.cr_await is None
+        waiting = peer.start(wrapped(peer.conn.receive()))
+        (frame,) = waiting.get_stack()
+        assert frame.f_code is wrapped.__code__
