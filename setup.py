@@ -9,6 +9,7 @@ import sys
 from setuptools import Extension, setup
 
 SOURCES = [
+    "aionet/codecs/_lengths.pyx",
     "aionet/codecs/_lines.pyx",
     "aionet/core/_awaiting.pyx",
     "aionet/core/_datagrams.pyx",

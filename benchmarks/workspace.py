@@ -54,6 +54,25 @@ class Workspace(Mapping[str, object]):
                     file.write(BLOCK[:left])
         return name
 
+    def many(self, count: int, size: int) -> list[str]:
+        """The names of so many files of this size, in a directory of :attr:`files` that has no others."""
+        directory = self.files / f"{count}x{size}"
+        names = [f"{directory.name}/{number:05}.bin" for number in range(count)]
+        if not directory.exists():
+            directory.mkdir()
+            for name in names:
+                (self.files / name).write_bytes(BLOCK[:size])
+        return names
+
+    @contextmanager
+    def destination(self) -> Iterator[Path]:
+        """A new directory to receive into."""
+        directory = Path(tempfile.mkdtemp(dir=self._directory, prefix="received-"))
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory)
+
     def __getitem__(self, place: str) -> object:
         if place == "files":
             return self.files

@@ -21,6 +21,7 @@ want nginx nginx-light "files"
 want node nodejs "Node net, tls and dgram"
 want redis-server redis-server "fan-out"
 want strace strace "system calls a message"
+want wget wget "many small files"
 if command -v cc >/dev/null 2>&1 && ! echo '#include <openssl/ssl.h>' | cc -E - >/dev/null 2>&1; then
     missing="$missing libssl-dev"
     echo "bench peers: the headers of OpenSSL (libssl-dev) are missing: load over TLS" >&2

@@ -27,7 +27,7 @@ class _Plain(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname in ("aionet.codecs._lines", "aionet.core._awaiting"):
+        if fullname in ("aionet.codecs._lengths", "aionet.codecs._lines", "aionet.core._awaiting"):
             raise ModuleNotFoundError("the tests run without it", name=fullname)
         package, _, name = fullname.rpartition(".")
         if package != "aionet.core" or name not in COMPILED or not path:

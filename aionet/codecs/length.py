@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import copy
 import struct
-from collections.abc import Hashable
+import sys
+from collections.abc import Callable, Hashable
+from functools import lru_cache
 from typing import Literal, Self
 
 from ..errors import ConfigError, MalformedFrame
 from ..limits import MIB
 from ._common import announced_too_large, refused_too_large, to_bytes, whole_number
 from ._counted import CountedCodec
+
+try:
+    from ._lengths import LengthEncoder, take_messages
+except ImportError:  # it is compiled where there is a C compiler
+    LengthEncoder = take_messages = None  # type: ignore[assignment,misc]
 
 __all__ = ["LengthPrefixCodec"]
 
@@ -19,6 +26,12 @@ _STRUCTS = {
     for width, code in ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))
     for byteorder, mark in (("big", ">"), ("little", "<"))
 }
+
+
+@lru_cache(maxsize=64)
+def _encoder(width: int, big: bool, max_size: int, includes_header: bool) -> Callable[[bytes], bytes]:
+    codec = LengthPrefixCodec(width, "big" if big else "little", max_size, includes_header)
+    return LengthEncoder(width, big, width if includes_header else 0, min(max_size, sys.maxsize), codec.encode).encode
 
 
 class LengthPrefixCodec(CountedCodec):
@@ -34,7 +47,7 @@ class LengthPrefixCodec(CountedCodec):
         ConfigError: a width or byte order that is none of these, or a size below 1.
     """
 
-    __slots__ = ("_counted_header", "_struct")
+    __slots__ = ("_big", "_counted_header", "_struct")
 
     def __init__(
         self,
@@ -48,6 +61,7 @@ class LengthPrefixCodec(CountedCodec):
         if byteorder not in ("big", "little"):
             raise ConfigError(f"byteorder must be 'big' or 'little', not {byteorder!r}")
         self._struct = _STRUCTS[width, byteorder]
+        self._big = byteorder == "big"
         self._counted_header = width if includes_header else 0
         largest = (1 << 8 * width) - 1 - self._counted_header
         super().__init__(min(whole_number("max_size", max_size), largest))
@@ -60,7 +74,7 @@ class LengthPrefixCodec(CountedCodec):
     @property
     def byteorder(self) -> str:
         """``"big"`` or ``"little"``."""
-        return "big" if self._struct.format.startswith(">") else "little"
+        return "big" if self._big else "little"
 
     @property
     def includes_header(self) -> bool:
@@ -78,6 +92,10 @@ class LengthPrefixCodec(CountedCodec):
         messages: list[bytes] = []
         position = 0
         end = len(data)
+        if take_messages is not None and type(data) is bytes:
+            messages, position = take_messages(data, width, self._big, counted, longest)
+            if position == end:
+                return messages
         while (start := position + width) <= end:
             (length,) = unpack(data, position)
             if not counted <= length <= longest:
@@ -108,6 +126,12 @@ class LengthPrefixCodec(CountedCodec):
             raise refused_too_large(size, self.max_size)
         return self._struct.pack(size + self._counted_header) + message
 
+    def encoder(self) -> Callable[[bytes], bytes]:
+        """:meth:`encode`, compiled. One serves all connections whose messages are framed alike."""
+        if LengthEncoder is None or type(self) is not LengthPrefixCodec:
+            return self.encode
+        return _encoder(self._struct.size, self._big, self.max_size, self.includes_header)
+
     def encoding_key(self) -> Hashable:
         """Codecs of this class with the same header and limit encode equally."""
         return (type(self), self._struct.format, self._counted_header, self.max_size)
@@ -116,8 +140,7 @@ class LengthPrefixCodec(CountedCodec):
         """A fresh codec with the same settings."""
         if type(self) is not LengthPrefixCodec:
             return copy.deepcopy(self, {id(self._struct): self._struct})  # a Struct itself cannot be copied
-        byteorder: Literal["big", "little"] = "big" if self._struct.format.startswith(">") else "little"
-        return type(self)(self._struct.size, byteorder, self.max_size, self.includes_header)
+        return type(self)(self._struct.size, "big" if self._big else "little", self.max_size, self.includes_header)
 
     def __repr__(self) -> str:
         return (

@@ -6,6 +6,7 @@ from typing import Any
 class Reactor:
     loop: asyncio.AbstractEventLoop
     events: int
+    heard: int
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
     def attach(self, sock: socket.socket, protocol: Any) -> SocketTransport: ...

@@ -163,6 +163,7 @@ cdef class Reactor:
     cdef list _by_descriptor   # what is watched, at the index of its descriptor
     cdef Py_ssize_t _count
     cdef readonly long long events   # that were found, in all
+    cdef readonly long long heard    # those by which somebody came, or had something to say
 
     def __cinit__(self):
         self._epoll = -1
@@ -311,6 +312,7 @@ cdef class Acceptor(_Watched):
 
     cdef void _ready(self, unsigned int events) except *:
         cdef int left = ACCEPTS
+        self._reactor.heard += 1
         PyContext_Enter(self._context)
         try:
             while left and self._armed and self._accept():
@@ -436,6 +438,7 @@ cdef class SocketTransport(_Watched):
 
     cdef void _ready(self, unsigned int events) except *:
         if self._armed & EPOLLIN and events & (EPOLLIN | EPOLLHUP | EPOLLERR):
+            self._reactor.heard += 1
             if self._buffered:
                 self._read_into()
             else:

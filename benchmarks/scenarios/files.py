@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,9 +15,9 @@ from pathlib import Path
 from benchmarks.bench import CPU, Bench, Peer
 from benchmarks.loads import Load, LoadResult, Window, run_load
 from benchmarks.measuring import Case, Sample, Subject
-from benchmarks.problems import MeasureError
-from benchmarks.processes import serving
-from benchmarks.programs import c, python, system
+from benchmarks.problems import MeasureError, Unavailable
+from benchmarks.processes import Serving, pinned, quiet_environment, serving
+from benchmarks.programs import Program, c, python, system
 from benchmarks.results import Goal, Metric, Role
 
 __all__ = ["TLS_PEERS", "cases", "large"]
@@ -41,6 +43,7 @@ TLS_PEERS = [
     Peer("aionet", "aionet files", python("aionet_files", *SERVED, *SECRETS), Role.OURS),
 ]
 HTTP = ("nginx", "http.server")
+MANY = 5000
 A_FILE = replace(CPU, unit="us of server CPU a file")
 A_GIGABYTE = Metric("cpu a GB", "s of server CPU a GB")
 WALL = Metric("GB/s", "GB a second", more=True)
@@ -52,6 +55,7 @@ def cases(bench: Bench) -> list[Case]:
         _small(bench, 4096),
         _small(bench, 65536),
         large(bench, "files-large", PEERS, goals=goals),
+        _many(bench),
         _upload(bench),
     ]
 
@@ -105,6 +109,70 @@ def _bulk(result: LoadResult) -> Sample:
         "load core": result.load_cpu / result.seconds,
         "others": result.disturbed / result.seconds,
     }
+
+
+def _many(bench: Bench) -> Case:
+    """A directory of small files over one connection, by the clock: by wget, which is most of it, and by our client."""
+    count, size = MANY, 4096
+
+    def by(server: Program, client: Callable[[Serving, Path], list[str]]) -> Callable[[], Sample]:
+        def once() -> Sample:
+            bench.workspace.many(count, size)
+            with (
+                serving(server, [bench.cores.server], bench.workspace) as serves,
+                bench.workspace.destination() as destination,
+            ):
+                command = client(serves, destination)
+                begin = time.perf_counter()
+                with pinned(bench.cores.load):
+                    done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet_environment())
+                seconds = time.perf_counter() - begin
+                received = sum(path.stat().st_size == size for path in destination.rglob("*.bin"))
+                if done.returncode or received != count:
+                    raise MeasureError(f"{received:,} of {count:,} files came: {done.stderr.strip()[-200:]}")
+                return {"files/s": count / seconds, "rss": float(serves.rss())}
+
+        return once
+
+    def wget(server: Serving, destination: Path) -> list[str]:
+        found = shutil.which("wget")
+        if found is None:
+            raise Unavailable("wget is not installed (make bench-peers)")
+        urls = destination / "urls"
+        names = bench.workspace.many(count, size)
+        urls.write_text("".join(f"http://127.0.0.1:{server.ports[0]}/{name}\n" for name in names))
+        return [found, "--quiet", "--no-config", "--directory-prefix", str(destination), "--input-file", str(urls)]
+
+    def get(server: Serving, destination: Path) -> list[str]:
+        endpoint = f"tcp://127.0.0.1:{server.ports[0]}"
+        name = f"{count}x{size}"
+        return [sys.executable, "-m", "aionet", "get", endpoint, name, "-o", f"{destination}/", "--parallel", "1"]
+
+    web = python("aionet_files", *SERVED, "--service", "web")
+    aionet = python("aionet_files", *SERVED)
+    return Case(
+        key="files-many",
+        scenario="files",
+        title=f"{count:,} files of {size // 1024} KiB over one connection, received onto the disk",
+        metric=Metric("files/s", "files a second", more=True),
+        subjects=[
+            Subject("nginx", "nginx, wget", by(NGINX, wget)),
+            Subject("aionet", "aionet files, aionet get", by(aionet, get), Role.OURS),
+            Subject("aionet-web", "aionet web, wget", by(web, wget), Role.OURS),
+            Subject("http.server", "python -m http.server, wget", by(python("http_server", *SERVED), wget)),
+        ],
+        baseline="nginx",
+        rounds=min(3, bench.settings.rounds),
+        seconds=5.0,
+        goals=[]
+        if bench.settings.quick
+        else [
+            Goal(f"{MANY:,} files of 4 KiB, our client, to nginx with wget", "aionet", 1 / 1.3, True, "nginx"),
+            Goal(f"{MANY:,} files of 4 KiB, wget from our web, to nginx", "aionet-web", 1 / 1.3, True, "nginx"),
+            Goal(f"{MANY:,} files of 4 KiB, wget from our web, to http.server", "aionet-web", 3, True, "http.server"),
+        ],
+        notes=["aionet get proves each file by its SHA-256 and brings it to the disk (syncfs); wget does neither."],
+    )
 
 
 def _upload(bench: Bench) -> Case:

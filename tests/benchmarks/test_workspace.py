@@ -17,6 +17,17 @@ def test_files_hold_the_pattern_and_are_made_once() -> None:
         assert path.stat().st_mtime_ns == made
 
 
+def test_many_files_are_made_once_and_what_is_received_is_gone_afterwards() -> None:
+    with workspace() as places:
+        names = places.many(3, 100)
+        assert [(places.files / name).stat().st_size for name in names] == [100] * 3
+        assert places.many(3, 100) == names
+        with places.destination() as first, places.destination() as second:
+            assert first != second
+            (first / "file").write_bytes(b"x")
+        assert not first.exists()
+
+
 def test_the_certificate_is_one_and_all_is_gone_afterwards() -> None:
     with workspace() as places:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -394,6 +394,24 @@ async def test_a_reactor_of_a_closed_loop_refuses_and_leaves_nothing() -> None:
 # ── what no program should do must not be the end of the process ─────────────────────────────────────────────────────
 
 
+async def test_what_is_heard_is_what_others_say() -> None:
+    """Not that a socket has room again: who sends a file would take itself for company."""
+    reactor = Reactor(asyncio.get_running_loop())
+    with pair() as (ours, peer):
+        transport = reactor.attach(ours, notes := Notes())
+        transport.write(bytes(8 << 20))
+        events = reactor.events
+        while transport.get_write_buffer_size():
+            await asyncio.to_thread(peer.recv, 1 << 20)
+        assert reactor.events > events
+        assert reactor.heard == 0
+        peer.send(b"x")
+        await eventually(lambda: notes.received)
+        assert reactor.heard == 1
+        transport.abort()
+        await notes.lost
+
+
 async def test_a_socket_that_is_attached_twice_is_refused_and_the_first_goes_on() -> None:
     loop = CountingLoop()
     reactor = Reactor(loop)  # type: ignore[arg-type]

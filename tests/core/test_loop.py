@@ -6,12 +6,13 @@ import asyncio
 import sys
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from aionet.core import loop as loops
-from aionet.core.loop import LoopShared, loop_factory, loop_name, run, shared
+from aionet.core.loop import BUSY_FOR, LoopShared, loop_factory, loop_name, run, shared
 from aionet.errors import ConfigError
 from aionet.testing import VirtualClockLoop
 
@@ -160,3 +161,17 @@ async def test_a_call_from_another_thread_refused_in_debug_mode_does_not_stop_th
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert [item.flushed for item in items] == [1, 1]
+
+
+def test_a_loop_is_busy_for_some_turns_after_somebody_spoke(clock: VirtualClockLoop) -> None:
+    """Not for one alone: who speaks now and then would find the longest turn under way each time."""
+    found = LoopShared(clock, native=False)
+    assert found.was_busy()  # nobody counts: it may be
+    reactor = SimpleNamespace(heard=0)
+    found.reactor = reactor  # type: ignore[assignment]
+    assert not found.was_busy()
+    for _ in range(2):
+        reactor.heard += 1
+        assert [found.was_busy() for _ in range(BUSY_FOR + 2)] == [True] * BUSY_FOR + [False] * 2
+    found.waiting.append(Waiting([], "a member of a group"))  # type: ignore[arg-type]
+    assert found.was_busy()

@@ -1,0 +1,9 @@
+from collections.abc import Callable
+
+class LengthEncoder:
+    def __init__(
+        self, width: int, big: bool, counted: int, max_size: int, otherwise: Callable[[bytes], bytes]
+    ) -> None: ...
+    def encode(self, message: bytes) -> bytes: ...
+
+def take_messages(data: bytes, width: int, big: bool, counted: int, longest: int) -> tuple[list[bytes], int]: ...
