@@ -1,4 +1,7 @@
-"""Files: ``http.server`` as ``python -m http.server --protocol HTTP/1.1`` runs it, but for its log."""
+"""Files: ``http.server`` as ``python -m http.server --protocol HTTP/1.1`` runs it, but for its log.
+
+``--protocol HTTP/1.0`` is its default: a connection a file.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from benchmarks.peers.common import announce, options
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
     def log_message(self, format: str, *args: object) -> None:
         return
 
@@ -21,7 +22,8 @@ class Server(ThreadingHTTPServer):
 
 
 if __name__ == "__main__":
-    arguments = options("http.server", directory=())
+    arguments = options("http.server", directory=(), protocol=("HTTP/1.1", "HTTP/1.0"))
+    Quiet.protocol_version = arguments.protocol
     handler = functools.partial(Quiet, directory=arguments.directory)
     with Server(("127.0.0.1", arguments.port), handler) as server:
         announce(server.server_port)

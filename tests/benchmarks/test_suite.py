@@ -78,6 +78,9 @@ GOALS = {
     ("start", "help", 0.3, None),
 }
 LONG_GOALS = {
+    ("files-many", "aionet", 1 / 1.3, "nginx"),
+    ("files-many", "aionet-web", 1 / 1.3, "nginx"),
+    ("files-many", "aionet-web", 3.0, "http.server"),
     ("files-upload", "aionet", 0.8, "dd"),
     ("mixed-downloads", "aionet", 3.0, "alone"),
     ("mixed-downloads", "aionet", 100, None),
