@@ -11,7 +11,7 @@ PIN := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --s
 	--no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
 CODE := $(wildcard aionet tests benchmarks examples)
 # What is compiled where there is a C compiler: after a change of these the environment is renewed.
-NATIVE := setup.py $(wildcard aionet/*/*.pyx aionet/*/*.pxd) aionet/core/message_path.py aionet/core/tls_path.py
+NATIVE := setup.py $(shell find aionet -name '*.pyx' -o -name '*.pxd') aionet/core/message_path.py aionet/core/tls_path.py
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -57,7 +57,7 @@ pins: $(VENV)/.dev ## Pin the newest versions in requirements/dev.txt and peers.
 	@$(PIN) --constraint requirements/dev.txt --output-file requirements/peers.txt requirements/peers.in
 
 clean: ## Remove the environment, caches and builds
-	@rm -rf $(VENV) build dist *.egg-info aionet/*/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	@rm -rf $(VENV) build dist *.egg-info aionet/*/*.so aionet/*/*/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The interpreter alone. What it lacks is said before anything is made; half an environment is never left behind.

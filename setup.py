@@ -16,6 +16,7 @@ SOURCES = [
     "aionet/core/_epoll.pyx",
     "aionet/core/message_path.py",
     "aionet/core/tls_path.py",
+    "aionet/services/files/_memory.pyx",
 ]
 
 extensions = []

@@ -43,6 +43,11 @@ def stream_style(handler: object) -> StreamStyle:
             raise RouteError(f"{cls.__name__} overrides both on_message and on_messages", hint="keep one of them")
         if inspect.iscoroutinefunction(handler.on_message):
             return StreamStyle.ASYNC_MESSAGE
+        if cls.on_message_nowait is not StreamHandler.on_message_nowait:
+            raise RouteError(
+                f"{cls.__name__} overrides on_message_nowait, but has no async on_message to take what that leaves",
+                hint="make on_message async; or, if nothing ever waits, on_message_nowait is your on_message",
+            )
         return StreamStyle.BATCH if batch else StreamStyle.CALLBACK
     if _is_coroutine_callable(handler):
         return StreamStyle.COROUTINE

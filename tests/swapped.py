@@ -20,6 +20,11 @@ __all__ = ["SWAPPED", "swap"]
 COMPILED: Final = ("message_path", "tls_path")
 """The modules of ``aionet.core`` that are compiled as they stand."""
 
+WITH_PLAIN_FORM: Final = frozenset(
+    "aionet.codecs._lengths aionet.codecs._lines aionet.core._awaiting aionet.services.files._memory".split()
+)
+"""Modules in whose place others serve where there is no compiler."""
+
 SWAPPED: Final = os.environ.get("AIONET_SWAPPED") == "1"
 
 
@@ -27,7 +32,7 @@ class _Plain(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname in ("aionet.codecs._lengths", "aionet.codecs._lines", "aionet.core._awaiting"):
+        if fullname in WITH_PLAIN_FORM:
             raise ModuleNotFoundError("the tests run without it", name=fullname)
         package, _, name = fullname.rpartition(".")
         if package != "aionet.core" or name not in COMPILED or not path:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from ..styles import StreamStyle
 from .context import StreamContext
 from .coroutine import CoroutineConnection
+from .prompt import PromptConnection
 from .stream import StreamConnection
 
 __all__ = ["connection_factory"]
@@ -46,12 +47,19 @@ class _BufferedCoroutine(CoroutineConnection[Any], _SharedBuffer):
     __slots__ = ()
 
 
+class _BufferedPrompt(PromptConnection[Any], _SharedBuffer):
+    __slots__ = ()
+
+
 def connection_factory(context: StreamContext[Any]) -> Callable[[], StreamConnection[Any]]:
     """What makes the protocol of each new connection of this route."""
     # Not under the loop's own TLS, a client's: where the peer's end comes together with more than fits the buffer,
     # asyncio forgets the rest (sslproto: _do_flush after _do_read__buffered).
-    coroutine = context.style in (StreamStyle.ASYNC_MESSAGE, StreamStyle.COROUTINE)
-    kind: type[StreamConnection[Any]] = CoroutineConnection if coroutine else StreamConnection
+    kinds: tuple[type[StreamConnection[Any]], ...] = (StreamConnection, CoroutineConnection, PromptConnection)
     if context.shared.buffer is not None and context.half_close:
-        kind = _BufferedCoroutine if coroutine else _BufferedStream
+        kinds = (_BufferedStream, _BufferedCoroutine, _BufferedPrompt)
+    called, awaited, prompt = kinds
+    kind = awaited if context.style in (StreamStyle.ASYNC_MESSAGE, StreamStyle.COROUTINE) else called
+    if context.on_message_nowait is not None:
+        kind = prompt
     return lambda: kind(context)

@@ -104,6 +104,7 @@ class StreamContext(Generic[M]):
         "on_eof",
         "on_fault",
         "on_message",
+        "on_message_nowait",
         "on_writable",
         "probe_interval",
         "reads_on",
@@ -166,11 +167,13 @@ class StreamContext(Generic[M]):
         self.on_eof: Callable[..., Any] | None = None
         self.on_drain: Callable[..., Any] | None = None
         self.on_message: Callable[..., Any] = _no_callback
+        self.on_message_nowait: Callable[..., bool] | None = None
         if isinstance(handler, StreamHandler):
             self.on_connect = _overridden(handler, "on_connect")
             self.on_writable = _overridden(handler, "on_writable")
             self.on_fault = _overridden(handler, "on_fault")
             self.on_close = _overridden(handler, "on_close")
+            self.on_message_nowait = _overridden(handler, "on_message_nowait")
             self.on_eof = handler.on_eof
             self.on_drain = handler.on_drain
             self.on_message = handler.on_messages if self.style is StreamStyle.BATCH else handler.on_message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import anyio
@@ -153,8 +153,12 @@ class CoroutineConnection(Awaiting, StreamConnection[M]):
     async def _serve(self) -> None:
         await self._context.handler(self)  # type: ignore[operator]
 
+    def _served_by(self) -> Callable[[Any, M], Awaitable[None]]:
+        """What is awaited for each message."""
+        return self._context.on_message
+
     async def _serve_messages(self) -> None:
-        on_message = self._context.on_message
+        on_message = self._served_by()
         try:
             async for message in self:
                 await on_message(self, message)

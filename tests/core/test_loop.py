@@ -27,6 +27,22 @@ def test_run_runs_on_the_loop_that_was_asked_for(name: Any, expected: str) -> No
     assert run(name_of_the_loop(), loop=name) == expected
 
 
+def test_what_main_returns_is_not_shown_to_anybody() -> None:
+    shown: list[str] = []
+
+    class Large:
+        def __repr__(self) -> str:
+            shown.append("a million lines")
+            return shown[0]
+
+    async def main() -> Large:
+        return result
+
+    result = Large()
+    assert run(main()) is result
+    assert not shown
+
+
 def test_without_uvloop_auto_is_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "uvloop", None)
     assert run(name_of_the_loop()) == "asyncio"

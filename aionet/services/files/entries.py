@@ -11,14 +11,13 @@ passed over, so that later versions may add some.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Protocol
 
-__all__ = ["CONTROL", "Entry", "format_entries", "format_time", "parse_entries", "parse_time", "tag_of"]
+__all__ = ["CONTROL", "Entry", "Version", "format_entries", "format_time", "parse_entries", "parse_time", "tag_of"]
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Characters of Unicode's category Cc: C0, DEL and C1. No name with one of them is served, listed or believed."""
@@ -46,7 +45,20 @@ class Entry:
     tag: str = ""
 
 
-def tag_of(found: os.stat_result) -> str:
+class Version(Protocol):
+    """What tells one version of a file from another, of :class:`os.stat_result` and of what holds a part of it."""
+
+    @property
+    def st_ino(self) -> int: ...
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+    @property
+    def st_ctime_ns(self) -> int: ...
+
+
+def tag_of(found: Version) -> str:
     """What names this version of this file: another as soon as it is written to, or another file has its place.
 
     The system's clock decides how soon: two changes in one tick (4 ms; none since Linux 6.13) count as one.

@@ -123,15 +123,20 @@ class Files(StreamHandler[Message]):
         """Say why, before the core closes."""
         conn.write(explain(fault))
 
+    def on_message_nowait(self, conn: Connection[Message], message: Message) -> bool:
+        """Answer what is asked most: one small file, which is in memory."""
+        if not isinstance(message, Batch):
+            return False
+        conversation = _conversation(conn)
+        answer = conversation.answer_at_once(message)
+        if answer:
+            _report(conn, conversation)
+            conn.write(answer)
+        return bool(answer)
+
     async def on_message(self, conn: Connection[Message], message: Message) -> None:
-        """Answer requests: those that came together, or one whose body still comes."""
+        """Answer any other requests: those that came together, or one whose body still comes."""
         if isinstance(message, Batch):
-            conversation = _conversation(conn)
-            answer = conversation.answer_at_once(message)
-            if answer:
-                _report(conn, conversation)
-                await conn.send(answer)
-                return
             await self._answer(conn, message)
         elif isinstance(message, Request) and message.size <= _COLLECTED and message.verb != "PUT":
             pieces: list[bytes] = []

@@ -14,9 +14,13 @@ from typing import Any, Final, cast
 from .errors import RefusedName, shown
 
 __all__ = [
+    "LOOK",
     "O_PATH",
+    "READ",
+    "RESOLVE_FROM_MEMORY",
+    "SYS_OPENAT2",
     "Opener",
-    "can_open_from_memory",
+    "flags_without_waiting",
     "has_openat2",
     "open_by_kernel",
     "open_by_steps",
@@ -26,16 +30,21 @@ __all__ = [
 O_PATH: Final[int] = getattr(os, "O_PATH", 0)
 """A descriptor to look at, and to go on from, that wakes and touches nothing. 0 where the system has none."""
 
-_LOOK: Final = O_PATH | os.O_CLOEXEC
+LOOK: Final = O_PATH | os.O_CLOEXEC
+"""Flags for what is looked at only."""
+
+READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+"""Flags for a file that is read. Opening a FIFO does not wait for who writes to it."""
+
 _STEP: Final = (O_PATH or os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_SYS_OPENAT2: Final = 437  # the same on every architecture of Linux
+SYS_OPENAT2: Final = 437  # the same on every architecture of Linux
 _RESOLVE_NO_MAGICLINKS: Final = 0x02  # such as /proc/self/fd/3 and /proc/self/root
 _RESOLVE_BENEATH: Final = 0x08
 _RESOLVE_SAFELY: Final = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS
 _RESOLVE_NO_XDEV: Final = 0x01
 _RESOLVE_CACHED: Final = 0x20  # Linux 5.12
-_RESOLVE_FROM_MEMORY: Final = _RESOLVE_SAFELY | _RESOLVE_CACHED | _RESOLVE_NO_XDEV
+RESOLVE_FROM_MEMORY: Final = _RESOLVE_SAFELY | _RESOLVE_CACHED | _RESOLVE_NO_XDEV
 _RENAME_RETRIES: Final = 32  # a ".." inside a link's target gives EAGAIN while anything on the system is renamed
 
 Opener = Callable[[int, str, int], int]
@@ -60,7 +69,7 @@ def _load_syscall() -> Callable[[int, bytes, int, int], int] | None:
         return made, ctypes.addressof(made)
 
     def openat2(directory: int, name: bytes, flags: int, resolve: int) -> int:
-        return int(syscall(_SYS_OPENAT2, directory, name, how(flags, resolve)[1], size))
+        return int(syscall(SYS_OPENAT2, directory, name, how(flags, resolve)[1], size))
 
     return openat2
 
@@ -72,11 +81,11 @@ def _load_quick_syscall() -> Callable[[int, bytes, int], int]:
         return lambda directory, name, flags: -1
     syscall = ctypes.PyDLL(None).syscall
     syscall.restype = ctypes.c_long
-    number, size = ctypes.c_long(_SYS_OPENAT2), ctypes.c_size_t(ctypes.sizeof(_OpenHow))
+    number, size = ctypes.c_long(SYS_OPENAT2), ctypes.c_size_t(ctypes.sizeof(_OpenHow))
 
     @cache
     def how(flags: int) -> Any:
-        return ctypes.byref(_OpenHow(flags, 0, _RESOLVE_FROM_MEMORY))
+        return ctypes.byref(_OpenHow(flags, 0, RESOLVE_FROM_MEMORY))
 
     def openat2(directory: int, name: bytes, flags: int) -> int:
         return cast(int, syscall(number, directory, name, how(flags), size))
@@ -109,12 +118,13 @@ open_from_memory: Final[Callable[[int, bytes, int], int]] = _load_quick_syscall(
 Negative where one has to, or what is asked for is refused, or is not there: :func:`open_by_kernel` says which.
 """
 
-_LOCAL: Final = frozenset(
+_NOWAIT: Final[int | None] = getattr(os, "RWF_NOWAIT", None)  # Linux
+_TMPFS: Final = 0x01021994
+_ON_DISKS: Final = frozenset(
     {
         0xEF53,  # ext2, ext3, ext4
         0x58465342,  # xfs
         0x9123683E,  # btrfs
-        0x01021994,  # tmpfs
         0xF2F52010,  # f2fs
         0xCA451A4E,  # bcachefs
         0x794C7630,  # overlayfs
@@ -123,19 +133,22 @@ _LOCAL: Final = frozenset(
 """File systems (statfs(2)) where what is in memory is opened without asking another machine or another program."""
 
 
-def can_open_from_memory(directory: int) -> bool:
-    """Whether :func:`open_from_memory` never waits here: the kernel has it, and the file system is a local one."""
+def flags_without_waiting(directory: int) -> int | None:
+    """The flags by which preadv2(2) reads here without waiting for a disk; ``None`` where nothing promises that, nor
+    that :func:`open_from_memory` never waits: an older kernel, or a file system that is no local one.
+    """
     if not has_openat2():
-        return False
+        return None
     facts = (ctypes.c_long * 64)()
-    if ctypes.CDLL(None).fstatfs(directory, ctypes.byref(facts)) or facts[0] not in _LOCAL:
-        return False
+    if ctypes.CDLL(None).fstatfs(directory, ctypes.byref(facts)) or facts[0] not in (*_ON_DISKS, _TMPFS):
+        return None
     assert _openat2 is not None
-    descriptor = _openat2(directory, b".", _LOOK | os.O_DIRECTORY, _RESOLVE_FROM_MEMORY)
-    if descriptor < 0:
-        return ctypes.get_errno() == errno.EAGAIN
-    os.close(descriptor)
-    return True
+    descriptor = _openat2(directory, b".", LOOK | os.O_DIRECTORY, RESOLVE_FROM_MEMORY)
+    if descriptor >= 0:
+        os.close(descriptor)
+    elif ctypes.get_errno() != errno.EAGAIN:
+        return None
+    return 0 if facts[0] == _TMPFS else _NOWAIT  # tmpfs is memory, and does not know that flag
 
 
 def open_by_steps(directory: int, name: str, flags: int) -> int:
@@ -180,9 +193,9 @@ def has_openat2() -> bool:
     """Whether this kernel has openat2, and lets us call it (some sandboxes answer EPERM)."""
     if _openat2 is None:
         return False
-    descriptor = os.open("/", _LOOK | os.O_DIRECTORY)
+    descriptor = os.open("/", LOOK | os.O_DIRECTORY)
     try:
-        probe = _openat2(descriptor, b".", _LOOK | os.O_DIRECTORY, _RESOLVE_SAFELY)
+        probe = _openat2(descriptor, b".", LOOK | os.O_DIRECTORY, _RESOLVE_SAFELY)
         if probe >= 0:
             os.close(probe)
         return probe >= 0

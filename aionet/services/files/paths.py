@@ -39,15 +39,23 @@ from aionet.errors import ConfigError
 
 from .entries import CONTROL, Entry, tag_of
 from .errors import NotADirectory, NotAFile, RefusedName, TransferError, from_os_error, shown
+from .memory import SmallFile
 from .opening import (
+    LOOK,
     O_PATH,
+    READ,
     Opener,
-    can_open_from_memory,
+    flags_without_waiting,
     has_openat2,
     open_by_kernel,
     open_by_steps,
     open_from_memory,
 )
+
+try:
+    from ._memory import read_from_memory
+except ImportError:  # it is compiled where there is a C compiler
+    from .memory import read_from_memory
 
 __all__ = ["MAX_COMPONENT", "MAX_NAME", "PARTIAL_DIRECTORY", "Directory", "Scan", "check_name"]
 
@@ -60,11 +68,12 @@ MAX_NAME: Final = 4095
 PARTIAL_DIRECTORY: Final = ".aionet-partial"
 """Where files are while they are received. Never served, nor any name that a file system may take for this one."""
 
+_LARGEST: Final = 2**63 - 1
+"""Bytes that a file can have at most (off_t)."""
+
 _PLAIN: Final = re.compile(r"[ -\-0-~][ -.0-~]*(?:/[ -\-0-~][ -.0-~]*)*")
 """Components of printable ASCII, of which none begins with a dot."""
 
-_LOOK: Final = O_PATH | os.O_CLOEXEC
-_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -122,7 +131,7 @@ class Directory:
             raise ConfigError("links cannot be followed safely: this system has no openat2 (Linux 5.6)")
         self._opener: Opener = open_by_kernel if self.follows_links else open_by_steps
         self._fd = _open_root(self.path)
-        self._in_memory = self.follows_links and can_open_from_memory(self._fd)
+        self.nowait_flags = flags_without_waiting(self._fd) if self.follows_links else None
         self._finalizer = weakref.finalize(self, os.close, self._fd)
 
     def close(self) -> None:
@@ -159,26 +168,46 @@ class Directory:
 
         ``None`` where that cannot be promised, and where :meth:`open_file` would raise: call that in a thread then.
         """
-        if not self._in_memory:
+        if self.nowait_flags is None:
             return None
         try:
             encoded = os.fsencode(check_name(name, hidden=self.hidden))
-            looking = open_from_memory(self._fd, encoded, _LOOK)
+            looking = open_from_memory(self._fd, encoded, LOOK)
             if looking < 0:
                 return None
             try:
                 _require_file(os.fstat(looking), name)
             finally:
                 os.close(looking)
-            descriptor = open_from_memory(self._fd, encoded, _READ)
+            descriptor = open_from_memory(self._fd, encoded, READ)
             return (descriptor, _checked(descriptor, name)) if descriptor >= 0 else None
         except OSError:  # what is refused as well
             return None
 
+    def read_cached(self, name: str, limit: int, *, offset: int = 0, length: int = -1) -> SmallFile | None:
+        """The bytes of a small file, or of a part of one, without ever waiting for a disk: for the event loop.
+
+        ``None`` where that cannot be promised, and where they cannot be had: ask :meth:`open_file` in a thread then.
+
+        Args:
+            name: As for :meth:`open_file`.
+            limit: Bytes that it may be at most.
+            offset: Of the first byte wanted.
+            length: Bytes wanted, as far as there are; negative: all.
+        """
+        if self.nowait_flags is None or offset > _LARGEST:
+            return None
+        try:
+            encoded = os.fsencode(check_name(name, hidden=self.hidden))
+        except RefusedName:
+            return None
+        found = read_from_memory(self._fd, encoded, offset, min(length, _LARGEST), limit, self.nowait_flags)
+        return None if found is None else SmallFile._make(found)
+
     def _open_regular(self, name: str, opener: Opener) -> tuple[int, os.stat_result]:
         if O_PATH:
             _require_file(self._look(name, opener), name)
-        descriptor = opener(self._fd, name, _READ)
+        descriptor = opener(self._fd, name, READ)
         return descriptor, _checked(descriptor, name)
 
     @contextmanager
@@ -252,7 +281,7 @@ class Directory:
         return self._look(name, self._opener)
 
     def _look(self, name: str, opener: Opener) -> os.stat_result:
-        descriptor = opener(self._fd, name, _LOOK)
+        descriptor = opener(self._fd, name, LOOK)
         try:
             return os.fstat(descriptor)
         finally:
@@ -261,7 +290,7 @@ class Directory:
     def _no_directory(self, name: str) -> TransferError:
         """ENOTDIR: is the last component there, but no directory, or does one on the way lead nowhere?"""
         try:
-            os.close(self._opener(self._fd, name, _LOOK))
+            os.close(self._opener(self._fd, name, LOOK))
         except OSError as exc:
             return from_os_error(exc, name)
         return NotADirectory(f"{shown(name)} is not a directory")

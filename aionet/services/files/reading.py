@@ -55,7 +55,6 @@ class Sending:
 
 
 Answer = Reply | bytes | Sending
-_NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)  # Linux; elsewhere nothing is ever opened from memory
 Answers = Iterator[Answer]
 
 
@@ -135,22 +134,18 @@ def get_small_file_at_once(directory: Directory, name: str, options: Options) ->
 
     ``None`` where that cannot be promised, and where :func:`get_file` would raise: ask that, in a thread.
     """
-    opened = directory.open_cached(name)
-    if opened is None:
+    offset = options.get("offset", 0)
+    file = directory.read_cached(name, SMALL, offset=offset, length=options.get("length", -1))
+    if file is None:
         return None
-    descriptor, found = opened
-    try:
-        reply = _reply_of(name, found, options)
-        if reply.size > SMALL:
-            return None
-        content = bytearray(reply.size)
-        if reply.size and os.preadv(descriptor, [content], options.get("offset", 0), _NOWAIT) < reply.size:
-            return None
-        return _checked(descriptor, name, found, reply, content), bytes(content)
-    except OSError:
+    tag, content = tag_of(file), file.content
+    if options.get("tag", tag) != tag:
         return None
-    finally:
-        os.close(descriptor)
+    facts = {"offset": str(offset), "total": str(file.st_size), "mtime": format_time(file.st_mtime_ns), "tag": tag}
+    if len(content) == file.st_size:
+        facts["digest"] = hashlib.sha256(content).hexdigest()
+    facts["checked"] = "1"
+    return Reply(len(content), facts), content
 
 
 def _reply_of(name: str, found: os.stat_result, options: Options) -> Reply:
@@ -163,7 +158,7 @@ def _reply_of(name: str, found: os.stat_result, options: Options) -> Reply:
     return Reply(count, {"offset": str(offset), "total": str(size), **facts})
 
 
-def _checked(descriptor: int, name: str, found: os.stat_result, reply: Reply, content: bytes | bytearray) -> Reply:
+def _checked(descriptor: int, name: str, found: os.stat_result, reply: Reply, content: bytes) -> Reply:
     """The reply, if the file is the version that it says, now that it was read; of a whole file with its digest."""
     now = os.fstat(descriptor)
     if (now.st_mtime_ns, now.st_ctime_ns, now.st_size) != (found.st_mtime_ns, found.st_ctime_ns, found.st_size):

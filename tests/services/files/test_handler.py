@@ -36,7 +36,7 @@ BIG = 20 * 1024 * 1024
 
 def patch_pread(monkeypatch: pytest.MonkeyPatch, pread: Callable[[int, int, int], bytes]) -> None:
     """Nothing is in memory, and the disk is like this."""
-    monkeypatch.setattr(Directory, "open_cached", lambda directory, name: None)
+    monkeypatch.setattr(Directory, "read_cached", lambda directory, name, limit, **part: None)
     monkeypatch.setattr("aionet.services.files.reading.os.pread", pread)
 
 

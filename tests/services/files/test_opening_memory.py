@@ -9,7 +9,7 @@ import pytest
 
 from aionet.services.files import paths
 from aionet.services.files.errors import TransferError
-from aionet.services.files.opening import can_open_from_memory, open_from_memory
+from aionet.services.files.opening import flags_without_waiting, open_from_memory
 from aionet.services.files.paths import Directory
 
 from .conftest import Tree
@@ -19,7 +19,7 @@ from .conftest import Tree
 def on_a_local_disk(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path, os.O_RDONLY)
     try:
-        if not can_open_from_memory(descriptor):
+        if flags_without_waiting(descriptor) is None:
             pytest.skip("openat2 with RESOLVE_CACHED (Linux 5.12), on a local file system")
     finally:
         os.close(descriptor)
@@ -70,7 +70,7 @@ def test_another_file_system_is_not_entered() -> None:
 def test_a_file_system_that_asks_others_is_none_of_those() -> None:
     descriptor = os.open("/proc", os.O_RDONLY)
     try:
-        assert not can_open_from_memory(descriptor)
+        assert flags_without_waiting(descriptor) is None
     finally:
         os.close(descriptor)
 

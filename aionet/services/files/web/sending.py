@@ -18,12 +18,10 @@ from ..errors import Changed, from_os_error, shown
 from ..paths import Directory
 from .conditions import Answer
 
-__all__ = ["SMALL", "Outgoing", "changed_since", "open_outgoing", "read_at_once"]
+__all__ = ["SMALL", "Outgoing", "changed_since", "open_outgoing"]
 
 SMALL: Final = 64 * 1024
 """Bytes up to which a body is read and leaves together with its head; a longer one the kernel sends."""
-
-_NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)  # Linux
 
 
 @dataclass(slots=True)
@@ -64,7 +62,7 @@ async def open_outgoing(directory: Directory, disk: Disk, name: str, choose: Cho
     """
     opened = directory.open_cached(name)
     if opened is not None:
-        outgoing = _prepare(*opened, name, choose, body, _NOWAIT)
+        outgoing = _prepare(*opened, name, choose, body, directory.nowait_flags or 0)
         if outgoing is not None:
             return outgoing
     lease = Lease(os.close)
@@ -73,29 +71,6 @@ async def open_outgoing(directory: Directory, disk: Disk, name: str, choose: Cho
     except BaseException:  # cancelled: the thread goes on
         lease.release()
         raise
-
-
-def read_at_once(directory: Directory, name: str) -> tuple[os.stat_result, bytearray] | None:
-    """The whole of a small file that is in memory: what it was when it was opened, and its bytes.
-
-    ``None`` where it is not, and where :func:`open_outgoing` would raise. Never waits.
-    """
-    opened = directory.open_cached(name)
-    if opened is None:
-        return None
-    descriptor, info = opened
-    try:
-        size = info.st_size
-        if size > SMALL:
-            return None
-        body = bytearray(size)
-        if (size and os.preadv(descriptor, [body], 0, _NOWAIT) < size) or changed_since(descriptor, info):
-            return None
-        return info, body
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
 
 
 def changed_since(descriptor: int, info: os.stat_result) -> bool:

@@ -11,11 +11,11 @@ import pytest
 
 from aionet.errors import ConfigError
 from aionet.events import CloseReason, TransferFinished
+from aionet.services.files.memory import SmallFile
 from aionet.services.files.paths import Directory
 from aionet.services.files.rules import Rules
 from aionet.services.files.store import Store
 from aionet.services.files.web import WebFiles
-from aionet.services.files.web.sending import read_at_once
 from aionet.testing import verify_matcher
 
 from ....conftest import TLSFiles
@@ -102,8 +102,10 @@ async def test_what_is_answered_at_once_is_answered_the_same(tree: Tree, monkeyp
     def note(event: TransferFinished) -> None:
         finished.append((event.verb, event.name, event.bytes, event.user, event.outcome))
 
-    def read(directory: Directory, name: str) -> tuple[os.stat_result, bytearray] | None:
-        found = read_at_once(directory, name)
+    read_cached = Directory.read_cached
+
+    def read(directory: Directory, name: str, limit: int) -> SmallFile | None:
+        found = read_cached(directory, name, limit)
         at_once.append(found is not None)
         return found
 
@@ -114,9 +116,9 @@ async def test_what_is_answered_at_once_is_answered_the_same(tree: Tree, monkeyp
     async with serve_web(WebFiles(tree.root)) as served, web_client(served) as client:
         served.server.events.subscribe(note, TransferFinished)
         by_thread_or_not = await ask(client)
-        monkeypatch.setattr("aionet.services.files.web.handler.read_at_once", read)
+        monkeypatch.setattr(Directory, "read_cached", read)
         assert await ask(client) == by_thread_or_not
-        monkeypatch.setattr("aionet.services.files.web.handler.read_at_once", lambda directory, name: None)
+        monkeypatch.setattr(Directory, "read_cached", lambda directory, name, limit: None)
         assert await ask(client) == by_thread_or_not
     assert finished == finished[: len(names)] * 3
     with Directory(tree.root) as directory:

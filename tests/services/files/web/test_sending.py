@@ -10,9 +10,8 @@ from aionet.services.files.disk import Disk
 from aionet.services.files.entries import tag_of
 from aionet.services.files.errors import Changed, NotFound
 from aionet.services.files.paths import Directory
-from aionet.services.files.web import sending
 from aionet.services.files.web.conditions import Answer
-from aionet.services.files.web.sending import SMALL, Outgoing, changed_since, open_outgoing, read_at_once
+from aionet.services.files.web.sending import SMALL, Outgoing, changed_since, open_outgoing
 
 
 def whole(info: os.stat_result, tag: str) -> Answer:
@@ -71,23 +70,3 @@ async def test_what_changes_while_it_is_read(directory: Directory, tmp_path: Pat
 
     with pytest.raises(Changed):
         await open_outgoing(directory, Disk(), "a", choose)
-
-
-def test_a_small_file_in_memory_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in (("empty", 0), ("a", SMALL), ("large", SMALL + 1)):
-        (tmp_path / name).write_bytes(b"x" * size)
-    (tmp_path / "sub").mkdir()
-    os.mkfifo(tmp_path / "fifo")
-    with Directory(tmp_path) as directory:
-        if directory.open_cached("a") is None:
-            pytest.skip("openat2 with RESOLVE_CACHED (Linux 5.12), on a local file system")
-        before = len(os.listdir("/proc/self/fd"))
-        for name, size in (("empty", 0), ("a", SMALL)):
-            found = read_at_once(directory, name)
-            assert found is not None
-            assert (bytes(found[1]), tag_of(found[0])) == (b"x" * size, tag_of((tmp_path / name).stat()))
-        for name in ("large", "sub", "fifo", "nothing", "../a", "a/b", ""):
-            assert read_at_once(directory, name) is None, name
-        monkeypatch.setattr(sending, "changed_since", lambda descriptor, info: True)
-        assert read_at_once(directory, "a") is None
-        assert len(os.listdir("/proc/self/fd")) == before

@@ -1,0 +1,3 @@
+def read_from_memory(
+    directory: int, name: bytes, offset: int, length: int, limit: int, flags: int
+) -> tuple[int, int, int, int, bytes] | None: ...
