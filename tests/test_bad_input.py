@@ -316,7 +316,7 @@ def test_typos_in_an_endpoint(endpoint: str, says: str, hint: str | None) -> Non
 
 
 def listens(port: int) -> bool:
-    """Whether somebody does, on this port of 127.0.0.1 or of all addresses: seen without taking it from who is about to."""
+    """Whether somebody does, on this port of any address: seen without taking it from who is about to."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     return any(fields[1].endswith(f":{port:04X}") and fields[3] == "0A" for fields in map(str.split, lines))
 

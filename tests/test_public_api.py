@@ -42,5 +42,5 @@ def test_the_version_is_one_pip_reads() -> None:
 def test_importing_aionet_loads_no_service_no_test_kit_and_no_cli() -> None:
     code = "import sys, aionet; print(*(name for name in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    unwanted = {"aionet.services", "aionet.testing", "aionet.cli", "click", "rich", "pytest"}
+    unwanted = {"aionet.services", "aionet.testing", "aionet.cli", "click", "rich", "pytest", "blake3"}
     assert unwanted.isdisjoint(loaded)

@@ -53,6 +53,7 @@ def get(
     retries: int,
     again: bool,
     verify: bool,
+    hash: str | None,
     **options: Any,
 ) -> int:
     """Fetch files from the files server at ENDPOINT (default: tcp://127.0.0.1:5000).
@@ -73,7 +74,7 @@ def get(
         raise click.UsageError("an empty name: is a variable unset? all that is served is .")
     if output == "-":
         raise click.UsageError("the destination is a file or a directory: what is not whole is not handed out")
-    work = partial(fetch, names, output, recursive=recursive, parallel=parallel, again=again, verify=verify)
+    work = partial(fetch, names, output, recursive=recursive, parallel=parallel, again=again, verify=verify, hash=hash)
     done = "the same" if verify else "fetched"
     return transfer(endpoint, options, work, done=done, as_json=as_json, rate=rate, retries=retries)
 

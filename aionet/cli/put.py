@@ -39,6 +39,7 @@ def put(
     retries: int,
     again: bool,
     verify: bool,
+    hash: str | None,
     **options: Any,
 ) -> int:
     """Send files to the files server at ENDPOINT (default: tcp://127.0.0.1:5000), if it takes any.
@@ -59,7 +60,7 @@ def put(
         raise click.UsageError("an empty name: is a variable unset?")
     if "-" in paths:
         raise click.UsageError("standard input has no size: put it into a file first")
-    work = partial(send, paths, output, again=again, verify=verify)
+    work = partial(send, paths, output, again=again, verify=verify, hash=hash)
     done = "the same" if verify else "sent"
     return transfer(endpoint, options, work, done=done, as_json=as_json, rate=rate, retries=retries)
 

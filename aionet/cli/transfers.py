@@ -13,6 +13,7 @@ import click
 from ..core.loop import run
 from ..services.files.client import Failed, OnFile, OnProgress, Remote, Transferred, TreeResult
 from ..services.files.errors import TransferError
+from ..services.files.hashing import ALGORITHMS
 from .failures import DEFECT
 from .options import debug_option, escape_controls, json_option, parse_endpoint, timeout_option, tls_options
 from .progress import progress_bars
@@ -65,6 +66,11 @@ def transfer_options(command: F) -> F:
         server_options,
         json_option("One JSON object a line: one for each file, then a summary."),
         click.option("--verify", is_flag=True, help="Transfer nothing: compare by hash what is on both sides."),
+        click.option(
+            "--hash",
+            type=click.Choice(["sha256", "blake3"]),
+            help="Of the digests; sha256 is what sha256sum shows.  [default: blake3 where both sides have it]",
+        ),
         click.option("--again", is_flag=True, help="Also files that are there with the same size and time."),
         click.option(
             "--limit-rate", "rate", metavar="RATE", callback=parse_rate, help="Bytes a second: 500K, 10M, 1.5G."
@@ -157,7 +163,7 @@ class _Report:
         if len(result.files) == 1 and count == 1 and not result.failures:
             file = result.files[0]
             path = escape_controls(str(file.path))
-            click.echo(f"{path}: {size} bytes in {seconds:.1f} s, SHA-256 {file.sha256}")
+            click.echo(f"{path}: {size} bytes in {seconds:.1f} s, {ALGORITHMS[file.hash].title} {file.digest}")
         else:
             speed = f", {size / seconds / 1e6:.1f} MB/s" if seconds > 0 and size else ""
             more = f"; {unchanged} unchanged" if unchanged else ""
@@ -176,7 +182,8 @@ def _describe(file: Transferred | Failed, done: str) -> dict[str, object]:
         "name": file.name,
         "path": str(file.path),
         "size": file.size,
-        "sha256": file.sha256 or None,
+        "hash": file.hash or None,
+        "digest": file.digest or None,
         "mtime_ns": file.mtime_ns,
     }
 

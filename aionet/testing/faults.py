@@ -97,6 +97,7 @@ class FaultProxy:
         listen: Where it listens.
 
     Attributes:
+        target: The server behind it; another one, once it is set, for connections that come from then on.
         connections: How many have come.
         happened: How many faults have happened.
         passed: Bytes that passed, both directions of all connections together.
@@ -110,7 +111,7 @@ class FaultProxy:
         listen: Endpoint | str = "tcp://127.0.0.1:0",
     ) -> None:
         self.connections = self.happened = self.passed = 0
-        self._target = Endpoint.parse(target)
+        self.target = Endpoint.parse(target)
         self._faults = iter(faults)
         router = Router()
         router.add(listen, self._serve, name="faults", timeouts=_FOR_EVER)
@@ -135,7 +136,7 @@ class FaultProxy:
         self.connections += 1
         fault = next(self._faults, None)
         try:
-            server = await connect(self._target, timeouts=_FOR_EVER)
+            server = await connect(self.target, timeouts=_FOR_EVER)
         except ConnectError:
             client.abort()
             return

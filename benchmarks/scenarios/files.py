@@ -173,7 +173,7 @@ def _many(bench: Bench) -> Case:
             Goal(f"{MANY:,} files of 4 KiB, wget from our web, to http.server", "aionet-web", 3, True, "http.server"),
         ],
         notes=[
-            "aionet get proves each file by its SHA-256, and gives it its name when it is whole; wget does neither.",
+            "aionet get proves each file by its BLAKE3, and gives it its name when it is whole; wget does neither.",
             "http.server: as it is by default, a connection a file. Kept alive it waits 40 ms a file for an ACK.",
         ],
     )

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +16,13 @@ import pytest
 
 from aionet.cli import main
 from aionet.cli.get import split_endpoint
+from aionet.services.files.hashing import ALGORITHMS
 
+from ..documents import ROOT
 from .files import TOKEN, FilesServer, files_server
 
 DATA = os.urandom(3_000_000)
-DIGEST = hashlib.sha256(DATA).hexdigest()
+DIGEST = ALGORITHMS["blake3"].hexdigest(DATA)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,7 @@ def test_a_file_arrives_whole_under_its_own_name(
     captured = capsys.readouterr()
     assert (here / "big file.bin").read_bytes() == DATA
     assert captured.out.startswith("big file.bin: 3000000 bytes in ")
-    assert captured.out.endswith(f" s, SHA-256 {DIGEST}\n")
+    assert captured.out.endswith(f" s, BLAKE3 {DIGEST}\n")
     assert captured.err == ""
     assert main(["get", server.endpoint, "big file.bin"]) == 0
     assert "; 1 unchanged" in capsys.readouterr().out
@@ -62,7 +66,8 @@ def test_another_name_and_json(
         "name": "big file.bin",
         "path": "copy",
         "size": 3_000_000,
-        "sha256": DIGEST,
+        "hash": "blake3",
+        "digest": DIGEST,
         "mtime_ns": (server.root / "big file.bin").stat().st_mtime_ns,
     }
     assert summary["summary"].pop("seconds") >= 0
@@ -180,3 +185,31 @@ def test_one_that_is_not_there(here: Path, capsys: pytest.CaptureFixture[str]) -
 def test_the_endpoint_may_be_left_out() -> None:
     assert split_endpoint(("song.ogg", "x")) == ("tcp://127.0.0.1:5000", ["song.ogg", "x"])
     assert split_endpoint(("unix:///run/f.sock",)) == ("unix:///run/f.sock", [])
+
+
+@pytest.mark.parametrize(("name", "title"), [("sha256", "SHA-256"), ("blake3", "BLAKE3")])
+def test_the_digest_that_is_wanted(
+    server: FilesServer, here: Path, capsys: pytest.CaptureFixture[str], name: str, title: str
+) -> None:
+    assert main(["get", server.endpoint, "big file.bin", "--hash", name]) == 0
+    assert capsys.readouterr().out.endswith(f" s, {title} {ALGORITHMS[name].hexdigest(DATA)}\n")
+    assert main(["get", server.endpoint, "big file.bin", "--hash", name, "--verify", "--json"]) == 0
+    file = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert (file["hash"], file["digest"]) == (name, ALGORITHMS[name].hexdigest(DATA))
+    assert main(["get", server.endpoint, "big file.bin", "--hash", "md5"]) == 2
+
+
+def test_a_machine_without_blake3(server: FilesServer, here: Path) -> None:
+    def get(*words: str) -> subprocess.CompletedProcess[str]:
+        code = "import sys; sys.modules['blake3'] = None; from aionet.cli import main; sys.exit(main())"
+        command = [sys.executable, "-c", code, "get", server.endpoint, "big file.bin", *words]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+    got = get()
+    assert (got.returncode, got.stderr) == (0, "")
+    assert got.stdout.endswith(f" s, SHA-256 {hashlib.sha256(DATA).hexdigest()}\n")
+    refused = get("--hash", "blake3")
+    assert refused.returncode == 4
+    assert "hash 'blake3' is not to be had here: it is one of sha256" in refused.stderr
+    assert "pip install blake3" in refused.stderr
+    assert "Traceback" not in refused.stderr

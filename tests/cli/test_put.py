@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from aionet.cli import main
+from aionet.services.files.hashing import ALGORITHMS
 
 from .files import TOKEN, FilesServer, files_server
 
@@ -38,7 +39,7 @@ def test_a_file(server: FilesServer, here: Path, capsys: pytest.CaptureFixture[s
     captured = capsys.readouterr()
     assert (server.root / "big").read_bytes() == data
     assert captured.out.startswith("big: 3000000 bytes in ")
-    assert captured.out.endswith(f" s, SHA-256 {hashlib.sha256(data).hexdigest()}\n")
+    assert captured.out.endswith(f" s, BLAKE3 {ALGORITHMS['blake3'].hexdigest(data)}\n")
     assert captured.err == ""
     assert main(["put", server.endpoint, "big", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[0])["outcome"] == "unchanged"
@@ -103,3 +104,8 @@ def test_usage(here: Path, args: list[str], code: int, said: str, capsys: pytest
 def test_what_is_not_there(server: FilesServer, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["put", server.endpoint, "nothing"]) == 1
     assert capsys.readouterr().err == "error: there is no 'nothing'\n"
+
+
+def test_the_digest_that_is_wanted(server: FilesServer, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["put", server.endpoint, "one.ogg", "-o", "hashed.ogg", "--hash", "sha256"]) == 0
+    assert capsys.readouterr().out.endswith(f" s, SHA-256 {hashlib.sha256(b'one.ogg').hexdigest()}\n")

@@ -106,7 +106,7 @@ def test_what_is_listed_is_there() -> None:
 def test_help_loads_no_command_no_service_and_no_rich() -> None:
     code = "import sys; from aionet.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    unwanted = ("rich", "aionet.services", *(f"aionet.cli.{name}" for name in COMMANDS))
+    unwanted = ("rich", "blake3", "aionet.services", *(f"aionet.cli.{name}" for name in COMMANDS))
     assert [name for name in done.stderr.split() if name.startswith(unwanted)] == []
 
 

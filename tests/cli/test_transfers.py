@@ -20,8 +20,8 @@ from ..documents import ROOT, blocks, shell
 from .files import files_server
 
 OPTIONS = {"ca": None, "cert": None, "key": None, "insecure": False, "token": None, "timeout": 1.0}
-DONE = Transferred("a\x1b", Path("here/a\x1b"), 10, "00", 5)
-LEFT = Transferred("b", Path("here/b"), 10, "", 5, unchanged=True)
+DONE = Transferred("a\x1b", Path("here/a\x1b"), 10, "00", "blake3", 5)
+LEFT = Transferred("b", Path("here/b"), 10, "", "", 5, unchanged=True)
 LOST = Failed("c\n", Path("here/c"), NotFound("there is no 'c'", hint="look again"))
 
 
@@ -63,7 +63,7 @@ def run_one(*files: Transferred | Failed, left_out: int = 0, **more: Any) -> int
 
 def test_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_one(DONE) == 0
-    assert capsys.readouterr().out.startswith("here/a\\x1b: 10 bytes in 0.0 s, SHA-256 00")
+    assert capsys.readouterr().out.startswith("here/a\\x1b: 10 bytes in 0.0 s, BLAKE3 00")
     assert run_one(DONE, LEFT, LOST, left_out=2) == 1
     captured = capsys.readouterr()
     assert captured.out.startswith("1 files fetched, 10 bytes in 0.0 s, ")
@@ -78,7 +78,8 @@ def test_objects(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     found = [json.loads(line) for line in captured.out.splitlines()]
     assert [each.get("outcome") for each in found] == ["fetched", "unchanged", "failed", None]
-    assert found[1]["sha256"] is None
+    assert (found[0]["hash"], found[0]["digest"]) == ("blake3", "00")
+    assert found[1]["hash"] is found[1]["digest"] is None
     assert found[2]["code"] == "NOT_FOUND"
     assert found[3]["summary"] | {"seconds": 0} == {
         **{"fetched": 1, "unchanged": 1, "failed": 1, "left_out": 2, "size": 10, "seconds": 0}

@@ -13,6 +13,7 @@
 :mod:`.reading`       the commands that read
 :mod:`.writing`       the commands that write
 :mod:`.manifest`      hashes of files, and of their chunks
+:mod:`.hashing`       SHA-256, and BLAKE3 where it is installed
 :mod:`.store`         what clients change on the disk
 :mod:`.partial`       files that are being received
 :mod:`.rules`         who may write what

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 from .entries import parse_time
 from .errors import BadRequest
+from .hashing import ALGORITHMS, Algorithm
 from .wire import Request
 
 __all__ = ["READING", "WRITING", "Command", "Options", "commands", "escape_name", "read_options"]
@@ -22,15 +23,15 @@ READING: Final = (
     "AUTH token",
     "STAT[;upload=ID] [name]",
     "LIST[;limit=N][;after=NAME] [name]",
-    "GET[;offset=N][;length=N][;tag=TAG] name",
-    "HASH[;offset=N][;length=N][;chunks=0][;upload=ID] name",
+    "GET[;offset=N][;length=N][;tag=TAG][;hash=ALGORITHM] name",
+    "HASH[;offset=N][;length=N][;chunks=0][;upload=ID][;hash=ALGORITHM] name",
     "QUIT",
 )
 """Every server has these."""
 
 WRITING: Final = (
-    "PUT;size=N;upload=ID[;offset=N][;total=N] name",
-    "COMMIT;upload=ID;total=N;digest=HEX[;mtime=TIME][;tag=TAG][;new=1] name",
+    "PUT;size=N;upload=ID[;offset=N][;total=N][;hash=ALGORITHM] name",
+    "COMMIT;upload=ID;total=N;digest=HEX[;hash=ALGORITHM][;mtime=TIME][;tag=TAG][;new=1] name",
     "CANCEL;upload=ID name",
     "MKDIR name",
     "DELETE[;tag=TAG] name",
@@ -56,6 +57,8 @@ class Options(TypedDict, total=False):
     after: str
     tag: str
     digest: str
+    hash: Algorithm
+    """Of the digests; without it SHA-256."""
     mtime: int
     """Nanoseconds since the epoch."""
     chunks: bool
@@ -86,21 +89,27 @@ class Command:
     needs_name: bool
 
 
-def commands(*, writable: bool) -> dict[str, Command]:
-    """The commands of a server by their verbs, in the order in which it shows them."""
+def commands(*, writable: bool, algorithms: Mapping[str, Algorithm] = ALGORITHMS) -> dict[str, Command]:
+    """The commands of a server by their verbs, in the order in which it shows them.
+
+    Args:
+        writable: Whether it takes files.
+        algorithms: Those that the option ``hash`` may name.
+    """
+    readers = {**_READERS, "ALGORITHM": _one_of(algorithms)}
     return {
-        usage.partition(" ")[0].partition(";")[0].rstrip("["): _parse(usage, writes=usage in WRITING)
+        usage.partition(" ")[0].partition(";")[0].rstrip("["): _parse(usage, readers, writes=usage in WRITING)
         for usage in (*READING, *(WRITING if writable else ()))
     }
 
 
-def _parse(usage: str, *, writes: bool) -> Command:
+def _parse(usage: str, readers: Mapping[str, Callable[[str], object]], *, writes: bool) -> Command:
     head, _, name = usage.partition(" ")
     found = _OPTION.findall(head)
     return Command(
         usage,
         writes,
-        {key: _READERS[value] for _, key, value in found if key != "size"},
+        {key: readers[value] for _, key, value in found if key != "size"},
         frozenset(key for bracket, key, _ in found if not bracket and key != "size"),
         takes_body=";size=" in head,
         takes_name=bool(name),
@@ -160,6 +169,15 @@ def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
     return read
 
 
+def _one_of(algorithms: Mapping[str, Algorithm]) -> Callable[[str], Algorithm]:
+    def read(value: str) -> Algorithm:
+        if value not in algorithms:
+            raise ValueError(f"this server has {', '.join(algorithms)}")
+        return algorithms[value]
+
+    return read
+
+
 def _flag(given: str) -> Callable[[str], bool]:
     def read(value: str) -> bool:
         if value != given:
@@ -173,10 +191,10 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "N": _read_number,
     "ID": _matching(_ID, "1 to 64 letters, digits, '-' and '_'"),
     "TAG": _matching(_TAG, "a tag, as STAT tells it"),
-    "HEX": _matching(_DIGEST, "a SHA-256 in 64 small hexadecimal digits"),
+    "HEX": _matching(_DIGEST, "a digest in 64 small hexadecimal digits"),
     "TIME": parse_time,
     "NAME": _unescape_name,
     "0": _flag("0"),
     "1": _flag("1"),
 }
-"""What reads a value, by the word that stands for it in a usage line."""
+"""What reads a value, by the word that stands for it in a usage line; ``ALGORITHM`` is each server's own."""

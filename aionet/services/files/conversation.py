@@ -17,7 +17,8 @@ from aionet.events import Address, TransferFinished
 from .commands import Command, Options, read_options
 from .entries import tag_of
 from .errors import BadRequest, Code, NotFound, TransferError, make_error, shown
-from .manifest import ALGORITHM, CHUNK, Hashes
+from .hashing import SHA256, Algorithm
+from .manifest import CHUNK, Hashes
 from .reading import Sending, get_facts, get_file, get_listing, get_manifest, get_small_file_at_once
 from .rules import ANYBODY, Tokens
 from .store import Store
@@ -75,6 +76,7 @@ class Service:
     commands: Mapping[str, Command]
     tokens: Tokens | None
     hashes: Hashes
+    algorithms: Mapping[str, Algorithm]
 
 
 class Conversation:
@@ -303,7 +305,8 @@ class Conversation:
         facts = {
             "protocol": "aionet-files",
             "version": VERSION,
-            "hash": ALGORITHM,
+            "hash": SHA256.name,
+            "hashes": ",".join(self._service.algorithms),
             "chunk": str(CHUNK),
             "auth": "none" if self._user is not None else "token",
             "write": "1" if rules.writable else "0",

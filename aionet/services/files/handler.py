@@ -24,6 +24,7 @@ from .conversation import Close, Conversation, Pause, Service, Step
 from .direct import BLOCK
 from .disk import THREADS, Disk, Lease
 from .errors import from_os_error
+from .hashing import choose
 from .manifest import Hashes
 from .paths import Directory
 from .reading import Sending
@@ -69,10 +70,13 @@ class Files(StreamHandler[Message]):
             certificate TLS has verified needs none, and goes by the common name in it. ``None``: nobody needs one.
         hidden: Whether names that begin with a dot are served; not for a ``Directory``, which has its own setting.
         threads: How many disk operations may run at once, those of uploads not counted.
+        algorithms: Names of those by which clients may have contents hashed, the preferred ones first; ``sha256`` is
+            one. ``None``: all that this machine has.
         rules: Fields of :class:`~aionet.services.files.rules.Rules`, such as ``writable=True``.
 
     Raises:
-        ConfigError: the directory is absent, no directory, or may not be read; a token or a rule makes no sense.
+        ConfigError: the directory is absent, no directory, or may not be read; a token, a rule or an algorithm makes no
+            sense.
     """
 
     match = _MATCH
@@ -91,6 +95,7 @@ class Files(StreamHandler[Message]):
         token: str | Mapping[str, str] | None = None,
         hidden: bool = False,
         threads: int = THREADS,
+        algorithms: Iterable[str] | None = None,
         **rules: Any,
     ) -> None:
         self.store = Store.of(directory, hidden=hidden, rules=rules)
@@ -103,8 +108,13 @@ class Files(StreamHandler[Message]):
             max_connections=1_000,
             max_inbound=2 * _GATHERED if checked.writable else 64 * KIB,
         )
+        offered = choose(algorithms)
         self._service = Service(
-            self.store, commands(writable=checked.writable), None if token is None else Tokens(token), Hashes()
+            self.store,
+            commands(writable=checked.writable, algorithms=offered),
+            None if token is None else Tokens(token),
+            Hashes(),
+            offered,
         )
         self._reading, self._writing = Disk(threads), Disk(_WRITING_THREADS)
 

@@ -21,6 +21,7 @@ from typing import Final
 
 from .direct import write_directly
 from .errors import Busy, Code, Mismatch, TransferError, from_os_error, make_error, shown
+from .hashing import SHA256, Algorithm
 from .paths import PARTIAL_DIRECTORY, Directory
 from .rules import ANYBODY, Rules
 from .syscalls import start_writing
@@ -71,7 +72,8 @@ class Upload:
         self._fd = descriptor
         self._lock = threading.Lock()
         self._used_at = time.monotonic()
-        self._hash = hashlib.sha256()
+        self._algorithm = SHA256
+        self._hash = SHA256.new()
         self._hashed = 0  # bytes from the start that are in the hash
         self._started = self.received  # bytes that the system was asked to write
         self._is_large = False
@@ -111,6 +113,11 @@ class Upload:
                 self._partials.usage.reserve(self.user, total - self.received)
                 self._partials.usage.release(self.user, total - self.received)
             self._check_offset(offset)
+
+    def hash_with(self, algorithm: Algorithm) -> None:
+        """By which algorithm what comes is hashed, from now on; what came before is read again once that is needed."""
+        if algorithm is not self._algorithm:
+            self._algorithm, self._hash, self._hashed = algorithm, algorithm.new(), 0
 
     def write(self, pieces: Sequence[bytes], offset: int) -> None:
         """Put the pieces there, one behind the other, from ``offset`` on.
@@ -165,26 +172,27 @@ class Upload:
             start_writing(descriptor, self._started, self.received - self._started)
             self._started = self.received
 
-    def verify(self, total: int, digest: str) -> None:
+    def verify(self, total: int, digest: str, algorithm: Algorithm) -> None:
         """Is it what was promised?
 
         Raises:
-            Mismatch: another size, or another SHA-256.
+            Mismatch: another size, or another digest.
             TransferError: IO_ERROR.
         """
         if self.received != total:
             raise Mismatch(f"{self.received} bytes of {shown(self.name)} were received, not {total}")
-        found = self.digest()
+        found = self.digest(algorithm)
         if found != digest:
-            raise Mismatch(f"the SHA-256 of what was received for {shown(self.name)} is {found}")
+            raise Mismatch(f"the {algorithm.title} of what was received for {shown(self.name)} is {found}")
 
-    def digest(self) -> str:
-        """The SHA-256 of what was received, in hexadecimal digits.
+    def digest(self, algorithm: Algorithm) -> str:
+        """The digest of what was received, in hexadecimal. What was not hashed by this algorithm as it came is read.
 
         Raises:
             Busy: it is closed.
             TransferError: IO_ERROR.
         """
+        self.hash_with(algorithm)
         with self.held() as descriptor:
             try:
                 self._catch_up(descriptor)
@@ -216,7 +224,7 @@ class Upload:
 
     def _forget_hash(self, offset: int) -> None:
         if offset < self._hashed:
-            self._hash, self._hashed = hashlib.sha256(), 0
+            self._hash, self._hashed = self._algorithm.new(), 0
 
     def _catch_up(self, descriptor: int) -> None:
         """Hash what was received in another connection, or not in order."""

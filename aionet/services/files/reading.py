@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Final
 from .commands import Options
 from .entries import Entry, format_entries, format_time, tag_of
 from .errors import Changed, Code, from_os_error, make_error, shown
+from .hashing import SHA256
 from .manifest import CHUNK, Hashes
 from .paths import Directory
 from .wire import Reply
@@ -123,7 +123,7 @@ def get_file(directory: Directory, name: str, options: Options) -> Answers:
             yield Sending(descriptor, offset, reply.size, name)
         else:
             content = _read(descriptor, name, offset, reply.size)
-            yield _checked(descriptor, name, found, reply, content)
+            yield _checked(descriptor, name, found, reply, content, options)
             yield content
     finally:
         os.close(descriptor)
@@ -143,7 +143,7 @@ def get_small_file_at_once(directory: Directory, name: str, options: Options) ->
         return None
     facts = {"offset": str(offset), "total": str(file.st_size), "mtime": format_time(file.st_mtime_ns), "tag": tag}
     if len(content) == file.st_size:
-        facts["digest"] = hashlib.sha256(content).hexdigest()
+        facts["digest"] = options.get("hash", SHA256).hexdigest(content)
     facts["checked"] = "1"
     return Reply(len(content), facts), content
 
@@ -158,12 +158,14 @@ def _reply_of(name: str, found: os.stat_result, options: Options) -> Reply:
     return Reply(count, {"offset": str(offset), "total": str(size), **facts})
 
 
-def _checked(descriptor: int, name: str, found: os.stat_result, reply: Reply, content: bytes) -> Reply:
+def _checked(
+    descriptor: int, name: str, found: os.stat_result, reply: Reply, content: bytes, options: Options
+) -> Reply:
     """The reply, if the file is the version that it says, now that it was read; of a whole file with its digest."""
     now = os.fstat(descriptor)
     if (now.st_mtime_ns, now.st_ctime_ns, now.st_size) != (found.st_mtime_ns, found.st_ctime_ns, found.st_size):
         raise Changed(f"{shown(name)} was changed while it was read")
-    digest = {"digest": hashlib.sha256(content).hexdigest()} if reply.size == found.st_size else {}
+    digest = {"digest": options.get("hash", SHA256).hexdigest(content)} if reply.size == found.st_size else {}
     return Reply(reply.size, {**reply.facts, **digest, "checked": "1"})
 
 
@@ -177,8 +179,8 @@ def get_manifest(hashes: Hashes, descriptor: int, name: str, options: Options, f
     _check_offset(name, offset, size)
     if offset % CHUNK:
         raise make_error(Code.BAD_RANGE, f"offset {offset} begins no chunk: they have {CHUNK} bytes")
-    wanted = options.get("chunks", True)
-    for part in hashes.manifest(descriptor, name, offset=offset, length=options.get("length"), chunks=wanted):
+    algorithm, length, chunks = options.get("hash", SHA256), options.get("length"), options.get("chunks", True)
+    for part in hashes.manifest(descriptor, name, algorithm, offset=offset, length=length, chunks=chunks):
         body = b"".join(b"%s\n" % digest.hex().encode() for digest in part.digests)
         last = {"digest": part.whole} if part.whole else {}
         yield Reply(

@@ -8,6 +8,7 @@ from typing import Final
 
 from .commands import Options
 from .errors import BadRequest, NotFound, TransferError, shown
+from .hashing import SHA256, Algorithm
 from .manifest import Hashes
 from .partial import Upload
 from .reading import facts_of
@@ -81,6 +82,7 @@ class Writing:
             self._upload, self._id = self._store.begin(user, name, upload), upload
         assert self._upload is not None
         self._upload.announce(self._at, max(self._at, options.get("total", 0)))
+        self._upload.hash_with(options.get("hash", SHA256))
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Some of the bytes of a ``PUT``.
@@ -108,14 +110,15 @@ class Writing:
         Raises:
             TransferError: MISMATCH, NOT_FOUND, or as :meth:`Store.resume`.
         """
-        name, total, digest = request.name, options["total"], options["digest"]
+        name, total = request.name, options["total"]
+        digest, algorithm = options["digest"], options.get("hash", SHA256)
         upload = self.find(user, name, options["upload"])
         if upload is None and not total:
             self.begin(user, name, options)
             upload = self._upload
         if upload is None:
-            return self._committed_before(name, total, digest)
-        upload.verify(total, digest)
+            return self._committed_before(name, total, digest, algorithm)
+        upload.verify(total, digest, algorithm)
         self._upload = None  # it belongs to the claim now
         claim = Claim(upload, options.get("mtime"), options.get("tag"), options.get("new", False))
         self.waiting.append(Committing(claim, request, started))
@@ -141,13 +144,13 @@ class Writing:
                 settled.append((each, outcome))
         return settled
 
-    def _committed_before(self, name: str, total: int, digest: str) -> Reply:
+    def _committed_before(self, name: str, total: int, digest: str, algorithm: Algorithm) -> Reply:
         """Answer a ``COMMIT`` whose first answer was lost with the connection."""
         missing = NotFound(f"nothing was received for this upload of {shown(name)}")
         try:
             with self._store.directory.opened(name) as (descriptor, found):
                 if found.st_size == total:
-                    *_, last = self._hashes.manifest(descriptor, name, chunks=False)
+                    *_, last = self._hashes.manifest(descriptor, name, algorithm, chunks=False)
                     if last.whole == digest:
                         return _committed(total, facts_of(found))
         except NotFound:

@@ -10,6 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from aionet.services.files.hashing import ALGORITHMS, Algorithm
+
+
+@pytest.fixture(params=ALGORITHMS.values(), ids=list(ALGORITHMS))
+def algorithm(request: pytest.FixtureRequest) -> Algorithm:
+    """Each of those there are."""
+    found = request.param
+    assert isinstance(found, Algorithm)
+    return found
+
 
 @dataclass(frozen=True, slots=True)
 class Tree:

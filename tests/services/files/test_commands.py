@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from aionet.services.files.commands import READING, WRITING, commands, escape_name, read_options
 from aionet.services.files.errors import BadRequest
+from aionet.services.files.hashing import ALGORITHMS, SHA256
 from aionet.services.files.wire import Request
 
 DIGEST = "0123456789abcdef" * 4
@@ -15,6 +16,7 @@ ALL = commands(writable=True)
 def test_a_server_that_takes_no_files_has_no_commands_for_it() -> None:
     assert [command.usage for command in commands(writable=False).values()] == list(READING)
     assert [command.usage for command in ALL.values()] == [*READING, *WRITING]
+    assert [verb for verb, command in ALL.items() if "hash" in command.options] == ["GET", "HASH", "PUT", "COMMIT"]
     assert list(ALL) == "HELLO AUTH STAT LIST GET HASH QUIT PUT COMMIT CANCEL MKDIR DELETE RENAME".split()
 
 
@@ -32,6 +34,8 @@ def test_the_usage_lines_say_what_is_needed() -> None:
         ("GET", {"offset": "5", "length": "0", "tag": "a1"}, {"offset": 5, "length": 0, "tag": "a1"}),
         ("LIST", {"after": "a%20b%2F", "limit": "7"}, {"after": "a b/", "limit": 7}),
         ("HASH", {"chunks": "0"}, {"chunks": False}),
+        ("HASH", {"hash": "sha256"}, {"hash": SHA256}),
+        ("PUT", {"upload": "u", "hash": "blake3"}, {"upload": "u", "hash": ALGORITHMS["blake3"]}),
         (
             "COMMIT",
             {"upload": "a-B_1", "total": "3", "digest": DIGEST, "mtime": "-1.5", "new": "1"},
@@ -53,7 +57,9 @@ def test_options_are_read(verb: str, given_: dict[str, str], read: dict[str, obj
         (Request("GET", "a", {}, 5), "GET takes no body"),
         (Request("HELLO", "a"), "HELLO takes no name"),
         (Request("COMMIT", "a", {"upload": "x", "total": "1"}), r"COMMIT needs digest=\.\.\."),
-        (Request("COMMIT", "a", {"upload": "x", "total": "1", "digest": "AB"}), "a SHA-256 in 64 small"),
+        (Request("GET", "a", {"hash": "md5"}), "hash='md5' of GET: this server has blake3, sha256"),
+        (Request("GET", "a", {"hash": "SHA256"}), "this server has blake3, sha256"),
+        (Request("COMMIT", "a", {"upload": "x", "total": "1", "digest": "AB"}), "a digest in 64 small"),
         (Request("PUT", "a", {"upload": "x" * 65}), "1 to 64 letters"),
         (Request("PUT", "a", {"upload": "a/b"}), "1 to 64 letters"),
         (Request("HASH", "a", {"chunks": "1"}), "it can only be 0"),
@@ -74,3 +80,10 @@ def test_a_name_survives_as_an_option(name: str) -> None:
     assert escaped.isascii()
     assert not set(escaped) & set(" ;\n")
     assert read_options(ALL["LIST"], Request("LIST", "", {"after": escaped})) == {"after": name}
+
+
+def test_a_server_that_has_one_algorithm_says_so() -> None:
+    some = commands(writable=True, algorithms={"sha256": SHA256})
+    assert read_options(some["GET"], Request("GET", "a", {"hash": "sha256"})) == {"hash": SHA256}
+    with pytest.raises(BadRequest, match=r"hash=.blake3. of GET: this server has sha256$"):
+        read_options(some["GET"], Request("GET", "a", {"hash": "blake3"}))

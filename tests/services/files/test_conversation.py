@@ -12,6 +12,7 @@ import pytest
 
 from aionet.services.files.commands import commands
 from aionet.services.files.conversation import Close, Conversation, Pause, Service, Step
+from aionet.services.files.hashing import ALGORITHMS
 from aionet.services.files.manifest import Hashes
 from aionet.services.files.paths import Directory
 from aionet.services.files.reading import SMALL, Sending
@@ -30,7 +31,8 @@ def talk(tmp_path: Path) -> Talk:
     def make(user: str | None = None, token: str | None = None, **rules: Any) -> Conversation:
         checked = Rules(**rules)
         tokens = None if token is None else Tokens(token)
-        service = Service(Store(Directory(tmp_path), checked), commands(writable=checked.writable), tokens, Hashes())
+        store, known = Store(Directory(tmp_path), checked), commands(writable=checked.writable)
+        service = Service(store, known, tokens, Hashes(), ALGORITHMS)
         return Conversation(service, user, "files", ("192.0.2.1", 7))
 
     return make

@@ -20,6 +20,7 @@ from aionet.services.files.commands import READING, WRITING
 from aionet.services.files.entries import parse_entries
 from aionet.services.files.errors import Code
 from aionet.services.files.handler import Files
+from aionet.services.files.hashing import ALGORITHMS
 from aionet.services.files.paths import Directory
 from aionet.services.files.reading import ENTRIES_PER_PART
 from aionet.services.files.rules import Rules
@@ -55,10 +56,27 @@ def test_clients_are_known_by_the_verbs_but_not_those_of_http() -> None:
     )
 
 
+async def test_a_server_that_offers_sha256_alone(tree: Tree) -> None:
+    async with serve(Files(tree.root, algorithms=["sha256"])) as served, raw_client(served) as client:
+        assert b";hash=sha256;hashes=sha256;" in (await client.ask(b"HELLO"))[0]
+        for line in (b"GET;hash=blake3 hello.txt", b"HASH;hash=blake3 hello.txt"):
+            header, _ = await client.ask(line)
+            assert header.startswith(b"ERR BAD_REQUEST hash='blake3' of ")
+            assert header.endswith(b": this server has sha256\n")
+        assert (await client.ask(b"GET;hash=sha256 hello.txt"))[1] == b"hello world"
+
+
+@pytest.mark.parametrize("algorithms", [["blake3"], [], ["md5", "sha256"]])
+def test_algorithms_that_make_no_sense(tmp_path: Path, algorithms: list[str]) -> None:
+    with pytest.raises(ConfigError):
+        Files(tmp_path, algorithms=algorithms)
+
+
 async def test_the_commands_by_hand(tree: Tree) -> None:
     async with serve(tree.root) as served, raw_client(served) as client:
         header, body = await client.ask(b"HELLO")
-        assert header == b"OK 177;protocol=aionet-files;version=1;hash=sha256;chunk=4194304;auth=none;write=0\n"
+        facts = b"protocol=aionet-files;version=1;hash=sha256;hashes=blake3,sha256;chunk=4194304;auth=none;write=0"
+        assert header == b"OK 211;%b\n" % facts
         assert body.decode().splitlines() == list(READING)
         header, body = await client.ask(b"GET hello.txt")
         facts = rb"mtime=\d+\.\d{9};tag=[0-9a-f]{24};digest=[0-9a-f]{64};checked=1"
@@ -67,6 +85,14 @@ async def test_the_commands_by_hand(tree: Tree) -> None:
         assert (await client.ask(b"get with space.txt\r"))[1] == b"space"
         header, body = await client.ask(b"GET empty")
         assert header.startswith(b"OK 0;offset=0;total=0;mtime=")
+        for algorithm in ALGORITHMS.values():
+            digest = b";digest=" + algorithm.hexdigest(b"hello world").encode()
+            option = b";hash=" + algorithm.name.encode()
+            assert digest in (await client.ask(b"GET%b hello.txt" % option))[0]
+            assert digest in (await client.ask(b"HASH%b;chunks=0 hello.txt" % option))[0]
+            header, body = await client.ask(b"HASH%b hello.txt" % option)
+            assert digest in header
+            assert b";digest=" + body == digest + b"\n"
         assert await client.ask(b"GET nothing") == (b"ERR NOT_FOUND there is no 'nothing'\n", b"")
         assert (await client.ask(b"GET sub"))[0] == b"ERR NOT_A_FILE 'sub' is a directory\n"
         assert (await client.ask(b"GET sub/deep/leaf"))[1] == b"leaf"
@@ -115,7 +141,7 @@ async def test_a_large_listing_comes_in_parts(tmp_path: Path, count: int) -> Non
         ),
         (
             b"GET;from=5 hello.txt",
-            b"ERR BAD_REQUEST GET has no option from; it is: GET[;offset=N][;length=N][;tag=TAG] name",
+            b"ERR BAD_REQUEST GET has no option from; it is: GET[;offset=N][;length=N][;tag=TAG][;hash=ALGORITHM] name",
         ),
         (b"GET;offset=-5 hello.txt", b"ERR BAD_REQUEST offset='-5' of GET: not a whole number"),
         (b"GET;offset=99999999999999999999 hello.txt", b"ERR BAD_REQUEST offset='99999999999999999999' of GET: not a"),
@@ -190,7 +216,7 @@ async def test_requests_in_one_go_are_answered_in_order_then_the_end(tree: Tree)
             assert (await client.answer())[1] == b"hello world"
             assert (await client.answer())[0].startswith(b"ERR NOT_FOUND")
             assert (await client.answer())[1] == b"inner"
-            assert (await client.answer())[0].startswith(b"OK 177;")
+            assert (await client.answer())[0].startswith(b"OK 211;")
         assert await client.rest() == b""
 
 

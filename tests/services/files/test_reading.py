@@ -11,6 +11,7 @@ import pytest
 from aionet.services.files.commands import Options
 from aionet.services.files.entries import parse_entries
 from aionet.services.files.errors import Changed, NotAFile, TransferError
+from aionet.services.files.hashing import Algorithm
 from aionet.services.files.manifest import Hashes
 from aionet.services.files.paths import Directory
 from aionet.services.files.reading import (
@@ -122,6 +123,15 @@ def test_pages_hold_every_name_once_and_in_order(tmp_path: Path) -> None:
         after, left = seen[-1], int(reply.facts["left"])
         assert left == len(names) - len(seen)
     assert seen == names
+
+
+def test_a_small_file_bears_the_digest_that_was_asked_for(directory: Directory, algorithm: Algorithm) -> None:
+    options: Options = {"hash": algorithm}
+    reply, content = get_file(directory, "hello.txt", options)
+    assert isinstance(reply, Reply)
+    assert reply.facts["digest"] == algorithm.hexdigest(b"hello world")
+    at_once = get_small_file_at_once(directory, "hello.txt", options)
+    assert at_once in (None, (reply, content))
 
 
 def test_a_manifest_in_words(directory: Directory) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from aionet.services.files.entries import tag_of
 from aionet.services.files.errors import BadRequest, Busy, Code, Conflict, Exists, NotAFile, RefusedName, TransferError
+from aionet.services.files.hashing import ALGORITHMS, SHA256, Algorithm
 from aionet.services.files.partial import Upload
 from aionet.services.files.paths import Directory
 from aionet.services.files.rules import Rules
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def received(store: Store, name: str, content: bytes, upload: str = "u") -> Upload:
     found = store.begin("", name, upload)
     found.write([content], 0)
-    found.verify(len(content), hashlib.sha256(content).hexdigest())
+    found.verify(len(content), SHA256.hexdigest(content), SHA256)
     return found
 
 
@@ -105,7 +105,7 @@ def test_a_partial_file_survives_everything_but_its_removal(store: Store, tmp_pa
     assert again is not None
     assert again.received == 6
     again.write([b"D"], 3)
-    again.verify(6, hashlib.sha256(b"abcDef").hexdigest())
+    again.verify(6, SHA256.hexdigest(b"abcDef"), SHA256)
     again.close()
     assert other.resume("otto", "x", "id") is None
     assert other.resume("anna", "x", "other") is None
@@ -136,14 +136,15 @@ def test_a_silent_one_gives_way_unless_it_is_used(store: Store, monkeypatch: pyt
     taken_over.close()
 
 
-def test_the_hash_goes_along_or_is_caught_up(store: Store) -> None:
+def test_the_hash_goes_along_or_is_caught_up(store: Store, algorithm: Algorithm) -> None:
     content = os.urandom(3_000_000)
     upload = store.begin("", "x", "id")
+    upload.hash_with(algorithm)
     upload.write([content[:1000]], 0)
     upload.write([content[1000:2_000_000]], 1000)
     upload.write([content[:10]], 0)  # anew: the hash begins again
     upload.write([content[2_000_000:]], 2_000_000)
-    upload.verify(len(content), hashlib.sha256(content).hexdigest())
+    upload.verify(len(content), algorithm.hexdigest(content), algorithm)
     upload.close()
 
 
@@ -154,7 +155,7 @@ def test_many_small_pieces_and_a_disk_that_takes_little(store: Store, monkeypatc
     pieces = [bytes([number % 256]) for number in range(2000)]
     upload = store.begin("", "x", "id")
     upload.write(pieces, 0)
-    upload.verify(2000, hashlib.sha256(b"".join(pieces)).hexdigest())
+    upload.verify(2000, SHA256.hexdigest(b"".join(pieces)), SHA256)
     upload.close()
 
 
@@ -172,7 +173,9 @@ def test_a_large_one_is_the_same_past_the_page_cache(store: Store, monkeypatch: 
         upload.write([some[: size // 2], some[size // 2 :]], position)
         position += size
     upload.write([content[position:]], position)
-    assert upload.digest() == hashlib.sha256(content).hexdigest()
+    assert [upload.digest(each) for each in ALGORITHMS.values()] == [
+        each.hexdigest(content) for each in ALGORITHMS.values()
+    ]
     with upload.held() as descriptor:
         assert os.pread(descriptor, len(content), 0) == content
     upload.close()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
 
 from aionet.services.files.commands import Options
 from aionet.services.files.errors import BadRequest, Code, Mismatch, NotFound, TransferError
+from aionet.services.files.hashing import ALGORITHMS, SHA256, Algorithm
 from aionet.services.files.manifest import Hashes
 from aionet.services.files.paths import Directory
 from aionet.services.files.rules import Rules
@@ -22,13 +22,15 @@ def writing(tmp_path: Path) -> Writing:
     return Writing(Store(Directory(tmp_path), Rules(writable=True)), Hashes())
 
 
-def put(writing: Writing, name: str, content: bytes) -> None:
-    writing.begin("", name, {"upload": "u"})
+def put(writing: Writing, name: str, content: bytes, algorithm: Algorithm = SHA256) -> None:
+    writing.begin("", name, {"upload": "u", "hash": algorithm})
     writing.write([content])
 
 
-def verify(writing: Writing, name: str, content: bytes) -> object:
-    options: Options = {"upload": "u", "total": len(content), "digest": hashlib.sha256(content).hexdigest()}
+def verify(writing: Writing, name: str, content: bytes, algorithm: Algorithm = SHA256) -> object:
+    options: Options = {"upload": "u", "total": len(content), "digest": algorithm.hexdigest(content)}
+    if algorithm is not SHA256:
+        options["hash"] = algorithm
     return writing.verify("", Request("COMMIT", name), options, 0.0)
 
 
@@ -45,6 +47,34 @@ def test_what_is_verified_waits_for_others(writing: Writing, tmp_path: Path) -> 
     assert all(isinstance(answer, Reply) for _, answer in settled)
     assert (tmp_path / "b").read_bytes() == b"b"
     assert writing.settle() == []
+
+
+@pytest.mark.parametrize("arrived_by", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_what_was_hashed_by_one_algorithm_is_proven_by_any(
+    writing: Writing, tmp_path: Path, arrived_by: Algorithm, algorithm: Algorithm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(writing, "a", b"abc", arrived_by)
+    if arrived_by is algorithm:  # nothing is read again
+        monkeypatch.setattr("aionet.services.files.partial.os.preadv", None)
+    other = next(each for each in ALGORITHMS.values() if each is not algorithm)
+    wrong: Options = {"upload": "u", "total": 3, "digest": other.hexdigest(b"abc"), "hash": algorithm}
+    with pytest.raises(Mismatch, match=f"the {algorithm.title} of what was received for 'a' is"):
+        writing.verify("", Request("COMMIT", "a"), wrong, 0.0)
+    verify(writing, "a", b"abc", algorithm)
+    monkeypatch.undo()
+    writing.settle()
+    assert (tmp_path / "a").read_bytes() == b"abc"
+    for each in ALGORITHMS.values():  # its answer was lost
+        assert isinstance(verify(writing, "a", b"abc", each), Reply)
+        with pytest.raises(NotFound):
+            verify(writing, "a", b"abX", each)
+
+
+def test_pieces_that_name_different_algorithms(writing: Writing) -> None:
+    for offset, algorithm in enumerate([*ALGORITHMS.values()] * 3):
+        writing.begin("", "a", {"upload": "u", "offset": offset, "hash": algorithm})
+        writing.write([b"x"])
+    verify(writing, "a", b"x" * 2 * 3, SHA256)
 
 
 def test_only_so_many_wait(writing: Writing) -> None:

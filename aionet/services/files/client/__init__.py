@@ -13,7 +13,7 @@ again and go on where they stopped; so does the next call, after one that failed
 :mod:`.landing`            the destination, which no name leads out of
 :mod:`.part`               a file that is being received; :mod:`.original`: one that is being sent
 :mod:`.manifest`           what the hashes of chunks prove
-:mod:`.remote`             connections, and which failures are borne
+:mod:`.remote`             a server: connections, and which failures are borne; :mod:`.channel`: one of them
 :mod:`.retry`              ... how often; :mod:`.pace`: a limit of bytes a second
 :mod:`.concurrently`       requests ahead of answers, threads beside the loop
 :mod:`.progress`           how far it is; :mod:`.results`: what came of it

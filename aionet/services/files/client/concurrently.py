@@ -13,7 +13,8 @@ from aionet.errors import ConnectError
 
 from ..disk import heard
 from ..errors import TransferError
-from .remote import Channel, Remote
+from .channel import Channel
+from .remote import Remote
 from .retry import is_passing
 
 __all__ = ["Background", "Pipeline", "concurrently"]

@@ -1,7 +1,7 @@
 """One large file: ranges of one version of it, over one or several connections, into one part file.
 
 What an earlier transfer left is proven against the server's manifest first, and only what it does not prove is
-fetched. The file gets its name when the SHA-256 of all of it is the one the server says; if it is another, the
+fetched. The file gets its name when the digest of all of it is the one the server says; if it is another, the
 manifest tells which chunks are damaged, and only these are fetched again.
 """
 
@@ -19,13 +19,15 @@ from aionet.errors import ConnectError
 from ..disk import Disk, Lease, leased
 from ..entries import Entry
 from ..errors import Changed, Code, Mismatch, NotAFile, TransferError, make_error, shown
+from ..hashing import SHA256, Algorithm, Digest
 from ..wire import Reply, Request
+from .channel import Channel, number_of
 from .concurrently import Background, concurrently
 from .listing import find_exactly
 from .manifest import Manifest, Range
 from .part import PartFile, finish_all
 from .progress import FileProgress, Progress
-from .remote import Channel, Remote, number_of
+from .remote import Remote
 
 __all__ = ["download", "fetch_digest", "fetch_manifest"]
 
@@ -59,17 +61,22 @@ async def _find_file(remote: Remote, name: str) -> Entry:
     return entry
 
 
-async def fetch_manifest(remote: Remote, name: str, size: int, *, upload: str | None = None) -> tuple[Manifest, str]:
+async def fetch_manifest(
+    remote: Remote, name: str, size: int, *, upload: str | None = None, wanted: Algorithm | None = None
+) -> tuple[Manifest, str]:
     """The manifest of a file, or of what an upload has received, and the tag of the version it is of.
+
+    It is by the algorithm ``wanted``; ``None``: by the preferred one of both sides.
 
     Raises:
         TransferError: the server refused, or what it says makes no sense.
     """
-    request = Request("HASH", name, {} if upload is None else {"upload": upload})
+    of_upload = {} if upload is None else {"upload": upload}
 
     async def once(channel: Channel) -> tuple[Manifest, str]:
+        algorithm = channel.algorithm(wanted)
         digests: list[str] = []
-        channel.post(request)
+        channel.post(Request("HASH", name, of_upload | algorithm.option))
         reply = Reply(0)
         async for reply, body in channel.parts():  # noqa: B007 - the last one has what is said of the whole
             digests += body.decode("ascii", "replace").split()
@@ -80,16 +87,24 @@ async def fetch_manifest(remote: Remote, name: str, size: int, *, upload: str | 
             raise make_error(
                 Code.BAD_REPLY, f"the manifest of {shown(name)} has {len(digests)} digests for {total} bytes"
             )
-        manifest = Manifest(total, remote.chunk, tuple(digests), reply.facts.get("digest", ""))
-        return manifest, reply.facts.get("tag", "")
+        digest = Digest(algorithm, reply.facts.get("digest", ""))
+        return Manifest(total, remote.chunk, tuple(digests), digest), reply.facts.get("tag", "")
 
     return await remote.call(once, patience=remote.patience(size))
 
 
-async def fetch_digest(remote: Remote, name: str, size: int) -> tuple[str, str]:
-    """The SHA-256 of a whole file as the server says it, and the tag of the version it is of."""
-    reply = await remote.ask(Request("HASH", name, {"chunks": "0"}), patience=remote.patience(size))
-    return reply.facts.get("digest", ""), reply.facts.get("tag", "")
+async def fetch_digest(remote: Remote, name: str, size: int, *, wanted: Algorithm | None = None) -> tuple[Digest, str]:
+    """The digest of a whole file as the server says it, and the tag of the version it is of.
+
+    It is by the algorithm ``wanted``; ``None``: by the preferred one of both sides.
+    """
+
+    async def once(channel: Channel) -> tuple[Digest, str]:
+        algorithm = channel.algorithm(wanted)
+        reply = await channel.ask(Request("HASH", name, {"chunks": "0"} | algorithm.option))
+        return Digest(algorithm, reply.facts.get("digest", "")), reply.facts.get("tag", "")
+
+    return await remote.call(once, patience=remote.patience(size))
 
 
 async def download(
@@ -100,8 +115,9 @@ async def download(
     parallel: int = 1,
     progress: Progress | None = None,
     disk: Disk | None = None,
-) -> tuple[Entry, str]:
-    """Receive one file, prove it, and give it its name; return which version it is, and its SHA-256.
+    wanted: Algorithm | None = None,
+) -> tuple[Entry, Digest]:
+    """Receive one file, prove it, and give it its name; return which version it is, and its digest.
 
     A file that changes meanwhile is started anew; of what was received, the chunks stay that the new version has too.
 
@@ -112,6 +128,7 @@ async def download(
         parallel: Connections.
         progress: Told how far it is; the file is not ``expect``-ed here.
         disk: Threads to work in.
+        wanted: The algorithm of the digests; ``None``: the preferred one that both sides have.
 
     Raises:
         TransferError, ConnectError, EncodeError: the part file stays, for the next attempt, if anything is in it.
@@ -125,7 +142,7 @@ async def download(
             file = progress.begin(name, version.size)
             whole = False
             try:
-                digest = await _Download(remote, name, version, lease, disk, parallel, progress, file).run()
+                digest = await _Download(remote, name, version, lease, disk, parallel, progress, file, wanted).run()
                 whole = True
                 return version, digest
             except Changed:
@@ -185,6 +202,7 @@ class _Download:
         parallel: int,
         progress: Progress,
         file: FileProgress,
+        wanted: Algorithm | None,
     ) -> None:
         self._remote = remote
         self._name = name
@@ -194,13 +212,15 @@ class _Download:
         self._parallel = parallel
         self._progress = progress
         self._file = file
+        self._wanted = wanted
         self._backoff = remote.backoff()  # of all connections: as long as one of them gets on, the others may fail
         self._writing = Background()
-        self._digest = ""
+        self._digest = Digest(SHA256, "")  # as the server says it
 
-    async def run(self) -> str:
+    async def run(self) -> Digest:
         version = self._version
-        resumed = await self._lease.run(self._disk, _prepare, version.size)
+        algorithm = await self._remote.agree(self._wanted)
+        resumed = await self._lease.run(self._disk, _prepare, version.size, algorithm)
         if resumed:
             manifest = await self._manifest()
             self._digest = manifest.digest
@@ -209,7 +229,7 @@ class _Download:
         else:
             await concurrently(self._fetch([(0, version.size)]), self._ask_digest())
         for round_ in range(_ROUNDS):
-            if await self._lease.run(self._disk, _hash_all, version.size) == self._digest:
+            if await self._lease.run(self._disk, _hash_all, version.size, self._digest.algorithm) == self._digest:
                 await self._lease.run(self._disk, _finish, version.mtime_ns)
                 return self._digest
             await self._repair(last=round_ + 1 == _ROUNDS)
@@ -219,6 +239,8 @@ class _Download:
         """Fetch the damaged chunks again."""
         manifest = await self._manifest()
         name = shown(self._name)
+        if manifest.digest.algorithm is not self._digest.algorithm:
+            self._digest = manifest.digest  # the server was replaced by one that has others
         if manifest.digest != self._digest:
             raise make_error(Code.BAD_REPLY, f"the server says two different hashes of one version of {name}")
         self._progress.restart(self._file)
@@ -233,14 +255,14 @@ class _Download:
         await self._lease.run(self._disk, PartFile.rehash)
 
     async def _manifest(self) -> Manifest:
-        manifest, tag = await fetch_manifest(self._remote, self._name, self._version.size)
+        manifest, tag = await fetch_manifest(self._remote, self._name, self._version.size, wanted=self._wanted)
         self._check_tag(tag)
         if manifest.size != self._version.size:
             raise make_error(Code.BAD_REPLY, f"the server says two different sizes of {shown(self._name)}")
         return manifest
 
     async def _ask_digest(self) -> None:
-        self._digest, tag = await fetch_digest(self._remote, self._name, self._version.size)
+        self._digest, tag = await fetch_digest(self._remote, self._name, self._version.size, wanted=self._wanted)
         self._check_tag(tag)
 
     def _check_tag(self, tag: str) -> None:
@@ -335,9 +357,10 @@ def _open(open_part: Callable[[], PartFile], lease: Lease[PartFile]) -> None:
     lease.put(open_part())
 
 
-def _prepare(part: PartFile, size: int) -> bool:
+def _prepare(part: PartFile, size: int, algorithm: Algorithm) -> bool:
     """Whether something is there to go on with."""
     part.resize(size)
+    part.hash_with(algorithm)
     part.rehash()
     return part.resumed and part.next_data(0) < size
 
@@ -352,7 +375,8 @@ def _write(part: PartFile, offset: int, chunks: list[bytes], frontier: int) -> N
     part.hash_up_to(min(frontier, part.hashed + _CATCH_UP))
 
 
-def _hash_all(part: PartFile, size: int) -> str:
+def _hash_all(part: PartFile, size: int, algorithm: Algorithm) -> Digest:
+    part.hash_with(algorithm)
     part.hash_up_to(size)
     return part.digest()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from ..errors import Changed, Code, from_os_error, shown
+from ..hashing import SHA256, Algorithm, Digest
 
 __all__ = ["READ", "HashedFile"]
 
@@ -17,7 +17,7 @@ READ: Final = 1024 * 1024
 
 
 class HashedFile:
-    """A descriptor, and the SHA-256 of as much of the file as was taken into it.
+    """A descriptor, and the digest of as much of the file as was taken into it; by SHA-256, until another is wanted.
 
     Args:
         label: Its path, for error messages.
@@ -29,7 +29,8 @@ class HashedFile:
     def __init__(self, label: str) -> None:
         self.label = label
         self.hashed = 0
-        self._hash = hashlib.sha256()
+        self._algorithm = SHA256
+        self._hash = SHA256.new()
         self._fd = -1
 
     @contextmanager
@@ -50,6 +51,12 @@ class HashedFile:
         """
         with self._errors():
             return os.pread(self._fd, size, offset)
+
+    def hash_with(self, algorithm: Algorithm) -> None:
+        """By which algorithm it is hashed from now on: what was hashed by another is to be hashed again."""
+        if algorithm is not self._algorithm:
+            self._algorithm = algorithm
+            self.rehash()
 
     def take_in(self, offset: int, data: bytes) -> None:
         """These bytes are there. They go into the hash if they continue it."""
@@ -72,12 +79,12 @@ class HashedFile:
 
     def rehash(self) -> None:
         """Bytes that were hashed have changed: begin again."""
-        self._hash = hashlib.sha256()
+        self._hash = self._algorithm.new()
         self.hashed = 0
 
-    def digest(self) -> str:
-        """The SHA-256 of the first :attr:`hashed` bytes, in hexadecimal."""
-        return self._hash.hexdigest()
+    def digest(self) -> Digest:
+        """Of the first :attr:`hashed` bytes."""
+        return Digest(self._algorithm, self._hash.hexdigest())
 
     def fileno(self) -> int:
         """Its descriptor."""

@@ -14,8 +14,9 @@ from anyio import to_thread
 from ..entries import Entry, parse_entries
 from ..errors import Code, NotFound, TransferError, make_error, shown
 from ..wire import Request
+from .channel import Channel, number_of, time_of
 from .concurrently import Pipeline
-from .remote import Channel, Remote, number_of, time_of
+from .remote import Remote
 
 __all__ = [
     "MAX_ENTRIES",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ..hashing import Algorithm, Digest
 from .hashed import READ
 
 __all__ = ["Manifest", "Range", "join_ranges"]
@@ -21,14 +21,14 @@ class Manifest:
     Attributes:
         size: Bytes of the file.
         chunk: Bytes of each of its chunks but the last.
-        chunks: The SHA-256 of each, in hexadecimal.
-        digest: The SHA-256 of the whole file.
+        chunks: The digest of each, in hexadecimal, by the algorithm of ``digest``.
+        digest: That of the whole file.
     """
 
     size: int
     chunk: int
     chunks: tuple[str, ...]
-    digest: str
+    digest: Digest
 
     def range(self, number: int) -> Range:
         """The bytes of one chunk."""
@@ -53,6 +53,7 @@ class Manifest:
                 never received, unless it is meant to be zeros: it is not read.
             told: Called with the number of bytes proven, for each chunk that is.
         """
+        algorithm = self.digest.algorithm
         missing = []
         zeros: dict[int, str] = {}
         for number, expected in enumerate(self.chunks):
@@ -60,10 +61,10 @@ class Manifest:
             if next_data is not None and next_data(start) >= end:
                 size = end - start
                 if size not in zeros:
-                    zeros[size] = hashlib.sha256(bytes(size)).hexdigest()
+                    zeros[size] = algorithm.hexdigest(bytes(size))
                 proven = zeros[size] == expected
             else:
-                proven = _digest(read, start, end) == expected
+                proven = _digest(algorithm, read, start, end) == expected
             if not proven:
                 missing.append(number)
             elif told is not None:
@@ -75,8 +76,8 @@ class Manifest:
         return join_ranges(self.range(number) for number in sorted(numbers))
 
 
-def _digest(read: Callable[[int, int], bytes], start: int, end: int) -> str:
-    found = hashlib.sha256()
+def _digest(algorithm: Algorithm, read: Callable[[int, int], bytes], start: int, end: int) -> str:
+    found = algorithm.new()
     while start < end:
         block = read(start, min(READ, end - start))
         if not block:

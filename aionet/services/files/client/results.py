@@ -8,6 +8,8 @@ from pathlib import Path
 
 from aionet.errors import AionetError
 
+from ..hashing import Digest
+
 __all__ = ["Failed", "Item", "OnFile", "Results", "Transferred", "TreeResult"]
 
 
@@ -38,7 +40,8 @@ class Transferred:
         name: The server's name for it.
         path: Where it is on this side.
         size: Bytes.
-        sha256: Of its content, in hexadecimal, as both sides have reckoned it; ``""`` of one that was left alone.
+        digest: Of its content, in hexadecimal, as both sides have reckoned it; ``""`` of one that was left alone.
+        hash: By which algorithm, ``"blake3"`` or ``"sha256"``; ``""`` where there is no digest.
         mtime_ns: When its content was last changed, nanoseconds since the epoch; 0 if the server did not say.
         unchanged: It was there already, with this size and time, and was not transferred.
     """
@@ -46,7 +49,8 @@ class Transferred:
     name: str
     path: Path
     size: int
-    sha256: str
+    digest: str
+    hash: str
     mtime_ns: int
     unchanged: bool = False
 
@@ -105,15 +109,15 @@ class Results:
         if self.on_file is not None:
             self.on_file(file)
 
-    def done(self, item: Item, sha256: str, *, size: int | None = None, mtime_ns: int | None = None) -> None:
+    def done(self, item: Item, digest: Digest, *, size: int | None = None, mtime_ns: int | None = None) -> None:
         """It was transferred; ``size`` and ``mtime_ns`` where they are others than was thought."""
         size = item.size if size is None else size
         mtime_ns = item.mtime_ns if mtime_ns is None else mtime_ns
-        self.add(Transferred(item.name, Path(item.path), size, sha256, mtime_ns))
+        self.add(Transferred(item.name, Path(item.path), size, digest.value, digest.algorithm.name, mtime_ns))
 
     def unchanged(self, item: Item) -> None:
         """It was there."""
-        self.add(Transferred(item.name, Path(item.path), item.size, "", item.mtime_ns, unchanged=True))
+        self.add(Transferred(item.name, Path(item.path), item.size, "", "", item.mtime_ns, unchanged=True))
 
     def failed(self, name: str, path: str, error: AionetError) -> None:
         """It is not there."""

@@ -5,7 +5,6 @@ The dear things are paid for once a group: the hop to a thread, and bringing fil
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,12 +13,14 @@ from typing import Final
 
 from ..disk import Disk
 from ..errors import Code, Mismatch, TransferError
+from ..hashing import Algorithm, Digest
 from ..wire import Reply, Request
+from .channel import Channel, time_of
 from .concurrently import Background, Pipeline
 from .landing import Landing
 from .part import PartFile, finish_all
 from .progress import Progress
-from .remote import Channel, Remote, time_of
+from .remote import Remote
 from .results import Item, Results
 
 __all__ = ["AHEAD", "SMALL", "fetch_small"]
@@ -44,29 +45,52 @@ class _Arrived:
 
     item: Item
     data: bytes
-    digest: str
+    digest: Digest
     mtime_ns: int
 
 
 async def fetch_small(
-    remote: Remote, items: Iterable[Item], landing: Landing, disk: Disk, progress: Progress, results: Results
+    remote: Remote,
+    items: Iterable[Item],
+    landing: Landing,
+    disk: Disk,
+    progress: Progress,
+    results: Results,
+    wanted: Algorithm | None = None,
 ) -> list[Item]:
     """Fetch files that were small when they were listed; return those that have to be fetched as large ones are.
 
     That is: what has grown, what the server could not read in one piece, what did not arrive as it was sent.
 
+    Args:
+        remote: Where from.
+        items: The files.
+        landing: Where to.
+        disk: Threads to write in.
+        progress, results: Told of each file.
+        wanted: The algorithm of the digests; ``None``: the preferred one that both sides have.
+
     Raises:
         TransferError: there is no space left, or the server is gone for good.
     """
-    return await _SmallFetch(remote, landing, disk, progress, results).run(items)
+    return await _SmallFetch(remote, landing, disk, progress, results, wanted).run(items)
 
 
 class _SmallFetch:
-    def __init__(self, remote: Remote, landing: Landing, disk: Disk, progress: Progress, results: Results) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        landing: Landing,
+        disk: Disk,
+        progress: Progress,
+        results: Results,
+        wanted: Algorithm | None,
+    ) -> None:
         self._landing = landing
         self._disk = disk
         self._progress = progress
         self._results = results
+        self._wanted = wanted
         self._later: list[Item] = []
         self._group: list[_Arrived] = []
         self._gathered = 0
@@ -84,9 +108,10 @@ class _SmallFetch:
         return self._later
 
     async def _post(self, channel: Channel, item: Item) -> None:
-        channel.post(Request("GET", item.name))
+        option = channel.algorithm(self._wanted).option
+        channel.post(Request("GET", item.name, option))
         if item.size > _WITH_DIGEST:
-            channel.post(Request("HASH", item.name, {"chunks": "0"}))
+            channel.post(Request("HASH", item.name, {"chunks": "0"} | option))
 
     async def _take(self, channel: Channel, item: Item) -> None:
         reply = await channel.outcome()
@@ -105,7 +130,7 @@ class _SmallFetch:
         if digest is None or len(data) != reply.size or told.facts.get("tag") != reply.facts.get("tag"):
             self._later.append(item)
             return
-        self._group.append(_Arrived(item, data, digest, time_of(reply)))
+        self._group.append(_Arrived(item, data, Digest(channel.algorithm(self._wanted), digest), time_of(reply)))
         self._gathered += len(data)
         if len(self._group) >= _GROUP or self._gathered >= _GROUP_BYTES:
             await self._store()
@@ -146,7 +171,7 @@ def _store(landing: Landing, group: list[_Arrived]) -> list[TransferError | None
     try:
         for arrived in group:
             try:
-                if hashlib.sha256(arrived.data).hexdigest() != arrived.digest:
+                if arrived.digest.algorithm.hexdigest(arrived.data) != arrived.digest.value:
                     raise Mismatch(f"{arrived.item.name} did not arrive as it was sent")
                 parts.append(part := landing.part(arrived.item.relative))
                 part.fill(arrived.data)

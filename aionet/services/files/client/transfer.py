@@ -13,14 +13,16 @@ from aionet.errors import AionetError
 
 from ..disk import Disk, Lease, leased
 from ..errors import Code, TransferError
+from ..hashing import find as find_algorithm
 from ..wire import Request
+from .channel import Channel
 from .concurrently import Pipeline
 from .download import download
 from .landing import Landing, choose_target
 from .listing import Listing, Tree, find, has_just_a_directory, list_many, list_one, walk
 from .plan import plan_fetch, plan_upload
 from .progress import OnProgress, Progress
-from .remote import Channel, Remote, Source, as_remote
+from .remote import Remote, Source, as_remote
 from .results import Item, OnFile, Results, Transferred, TreeResult
 from .small_downloads import SMALL, fetch_small
 from .small_uploads import send_small
@@ -85,9 +87,10 @@ async def fetch(
     destination: StrPath | None = None,
     *,
     parallel: int = 1,
+    hash: str | None = None,
     progress: OnProgress | None = None,
 ) -> Transferred:
-    """Fetch one file. Under its final name stands the whole file, proven by its SHA-256, or what stood there before.
+    """Fetch one file. Under its final name stands the whole file, proven by its digest, or what stood there before.
 
     A broken connection is made again, and goes on where it stopped. What a transfer leaves that fails or is cancelled
     (``.NAME.aionet-part``, beside the destination) is taken up by the next one, as far as the server's hashes prove it.
@@ -98,13 +101,16 @@ async def fetch(
         destination: A file, which is replaced if it is there, or a directory. ``None``: the last component of
             ``name``, in the present directory.
         parallel: Connections.
+        hash: The algorithm of the digest: ``"sha256"``, ``"blake3"``. ``None``: the preferred one that both sides have.
         progress: Told how far it is.
 
     Raises:
+        ConfigError: this machine does not have the algorithm.
         TransferError: with a code; ``remote`` if the server refused.
         ConnectError: the server could not be reached.
         EncodeError: a name that no request can carry, such as one with a line feed.
     """
+    wanted = None if hash is None else find_algorithm(hash)
     disk = Disk(threads=2)  # one works; the other cleans up, should that one hang
     target = await disk.run(choose_target, name, destination)
     async with as_remote(source) as remote, leased(disk, Landing.close) as lease:
@@ -116,12 +122,18 @@ async def fetch(
             parallel=parallel,
             progress=Progress(progress),
             disk=disk,
+            wanted=wanted,
         )
-    return Transferred(name, target, entry.size, digest, entry.mtime_ns)
+    return Transferred(name, target, entry.size, digest.value, digest.algorithm.name, entry.mtime_ns)
 
 
 async def upload(
-    source: Source, path: StrPath, name: str | None = None, *, progress: OnProgress | None = None
+    source: Source,
+    path: StrPath,
+    name: str | None = None,
+    *,
+    hash: str | None = None,
+    progress: OnProgress | None = None,
 ) -> Transferred:
     """Send one file. On the server, too, the whole file stands under its name, or what stood there before.
 
@@ -131,16 +143,18 @@ async def upload(
         source: The server: a :class:`Remote`, or where to connect to.
         path: The file.
         name: What it is called on the server, in a directory that is there. ``None``: as here.
+        hash: As of :func:`fetch`.
         progress: Told how far it is.
 
     Raises:
-        TransferError, ConnectError, EncodeError: as :func:`fetch`.
+        ConfigError, TransferError, ConnectError, EncodeError: as :func:`fetch`.
     """
+    wanted = None if hash is None else find_algorithm(hash)
     path = Path(path)
     name = path.name if name is None else name
     async with as_remote(source) as remote:
-        size, mtime_ns, digest = await send_file(remote, str(path), name, progress=Progress(progress))
-    return Transferred(name, path, size, digest, mtime_ns)
+        size, mtime_ns, digest = await send_file(remote, str(path), name, progress=Progress(progress), wanted=wanted)
+    return Transferred(name, path, size, digest.value, digest.algorithm.name, mtime_ns)
 
 
 async def fetch_tree(
@@ -152,6 +166,7 @@ async def fetch_tree(
     parallel: int = 1,
     again: bool = False,
     verify: bool = False,
+    hash: str | None = None,
     progress: OnProgress | None = None,
     on_file: OnFile | None = None,
 ) -> TreeResult:
@@ -170,6 +185,7 @@ async def fetch_tree(
         parallel: Connections for one large file.
         again: Whether files that are there with the same size and time are fetched all the same.
         verify: Transfer nothing; compare by hash what is there. What differs, or lacks, is a failure.
+        hash: As of :func:`fetch`.
         progress: Told how far it is.
         on_file: Told of each file when it is done with.
 
@@ -177,29 +193,32 @@ async def fetch_tree(
         What is there, and what is not, with the reason.
 
     Raises:
+        ConfigError: this machine does not have the algorithm.
         TransferError: nothing could be begun, or there is no space left here.
         ConnectError: the server could not be reached, or is gone for good.
     """
+    wanted = None if hash is None else find_algorithm(hash)
     names = [names] if isinstance(names, str) else list(names)
     tracked, results, disk = Progress(progress), Results(on_file), Disk(threads=3)
     async with as_remote(source) as remote:
         plan = await plan_fetch(remote, names, os.fspath(destination), recursive=recursive, disk=disk, results=results)
+        await remote.agree(wanted)
         tracked.expect(len(plan.items), sum(item.size for item in plan.items))
         if verify:
-            await verify_items(remote, plan.items, disk, tracked, results)
+            await verify_items(remote, plan.items, disk, tracked, results, wanted)
             return results.result()
         async with leased(disk, Landing.close) as lease:
             landing = await disk.run(_land, lease, Path(plan.root), plan.make)
             failed = await disk.run(_make_directories, landing, plan.directories)
             for relative, error in failed:
                 results.failed(relative, landing.path(relative), error)
-            wanted = plan.items
+            lacking = plan.items
             if not again:
-                wanted = await disk.run(_not_there, landing, plan.items)
-                _skip(plan.items, wanted, tracked, results)
-            large = [item for item in wanted if item.size > SMALL]
-            small = [item for item in wanted if item.size <= SMALL]
-            large += await fetch_small(remote, small, landing, disk, tracked, results)
+                lacking = await disk.run(_not_there, landing, plan.items)
+                _skip(plan.items, lacking, tracked, results)
+            large = [item for item in lacking if item.size > SMALL]
+            small = [item for item in lacking if item.size <= SMALL]
+            large += await fetch_small(remote, small, landing, disk, tracked, results, wanted)
             for item in large:
                 try:
                     entry, digest = await download(
@@ -209,6 +228,7 @@ async def fetch_tree(
                         parallel=parallel,
                         progress=tracked,
                         disk=disk,
+                        wanted=wanted,
                     )
                 except TransferError as exc:
                     _bear(exc, item, results)
@@ -224,6 +244,7 @@ async def upload_tree(
     *,
     again: bool = False,
     verify: bool = False,
+    hash: str | None = None,
     progress: OnProgress | None = None,
     on_file: OnFile | None = None,
 ) -> TreeResult:
@@ -236,6 +257,7 @@ async def upload_tree(
             or directory, what it is to be called.
         again: Whether files that are there with the same size and time are sent all the same.
         verify: Transfer nothing; compare by hash what is there. What differs, or lacks, is a failure.
+        hash: As of :func:`fetch`.
         progress: Told how far it is.
         on_file: Told of each file when it is done with.
 
@@ -243,27 +265,33 @@ async def upload_tree(
         What is there, and what is not, with the reason.
 
     Raises:
+        ConfigError: this machine does not have the algorithm.
         TransferError: nothing could be begun.
         ConnectError: the server could not be reached, or is gone for good.
     """
+    wanted = None if hash is None else find_algorithm(hash)
     named = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     tracked, results, disk = Progress(progress), Results(on_file), Disk(threads=3)
     async with as_remote(source) as remote:
         tree = await plan_upload(remote, [os.fspath(path) for path in named], name, disk=disk, results=results)
+        await remote.agree(wanted)
         tracked.expect(len(tree.items), sum(item.size for item in tree.items))
         if verify:
-            await verify_items(remote, tree.items, disk, tracked, results)
+            await verify_items(remote, tree.items, disk, tracked, results, wanted)
             return results.result()
         await remote.require_writable()
         refused = await _make_remote_directories(remote, tree.directories, results)
         items = [item for item in tree.items if not any(item.name.startswith(f"{above}/") for above in refused)]
-        wanted = items if again else await _not_on_server(remote, items)
-        _skip(items, wanted, tracked, results)
-        large = [item for item in wanted if item.size > SMALL]
-        large += await send_small(remote, [item for item in wanted if item.size <= SMALL], disk, tracked, results)
+        unsent = items if again else await _not_on_server(remote, items)
+        _skip(items, unsent, tracked, results)
+        large = [item for item in unsent if item.size > SMALL]
+        small = [item for item in unsent if item.size <= SMALL]
+        large += await send_small(remote, small, disk, tracked, results, wanted)
         for item in large:
             try:
-                size, mtime_ns, digest = await send_file(remote, item.path, item.name, progress=tracked, disk=disk)
+                size, mtime_ns, digest = await send_file(
+                    remote, item.path, item.name, progress=tracked, disk=disk, wanted=wanted
+                )
             except TransferError as exc:
                 _bear(exc, item, results)
             else:

@@ -19,12 +19,14 @@ from aionet.errors import ConnectError
 from ..disk import Disk, Lease, heard, leased
 from ..entries import format_time
 from ..errors import Changed, Interrupted, Mismatch, TransferError
+from ..hashing import Algorithm, Digest
 from ..wire import Request
+from .channel import Channel, number_of
 from .download import fetch_manifest
 from .manifest import Manifest, Range
 from .original import Original
 from .progress import FileProgress, Progress
-from .remote import Channel, Remote, number_of
+from .remote import Remote
 
 __all__ = ["PIECE", "commit_request", "put_request", "send_file"]
 
@@ -38,23 +40,38 @@ _ROUNDS: Final = 3
 """How often damaged chunks are sent again, and how often a file may change, before that is an error."""
 
 
-def put_request(name: str, upload: str, offset: int, size: int, total: int) -> Request:
-    """``PUT``, to be followed by ``size`` bytes."""
-    return Request("PUT", name, {"upload": upload, "offset": str(offset), "total": str(total)}, size)
+def put_request(name: str, upload: str, offset: int, size: int, total: int, algorithm: Algorithm) -> Request:
+    """``PUT``, to be followed by ``size`` bytes; ``algorithm``: of the digest that ``COMMIT`` is going to name."""
+    options = {"upload": upload, "offset": str(offset), "total": str(total)}
+    return Request("PUT", name, options | algorithm.option, size)
 
 
-def commit_request(name: str, upload: str, total: int, digest: str, mtime_ns: int) -> Request:
+def commit_request(name: str, upload: str, total: int, digest: Digest, mtime_ns: int) -> Request:
     """``COMMIT``: the file gets its name if this is what was received."""
-    options = {"upload": upload, "total": str(total), "digest": digest, "mtime": format_time(mtime_ns)}
-    return Request("COMMIT", name, options)
+    options = {"upload": upload, "total": str(total), "digest": digest.value, "mtime": format_time(mtime_ns)}
+    return Request("COMMIT", name, options | digest.algorithm.option)
 
 
 async def send_file(
-    remote: Remote, path: str, name: str, *, progress: Progress | None = None, disk: Disk | None = None
-) -> tuple[int, int, str]:
-    """Send one file; return its size, its mtime (nanoseconds) and its SHA-256 as both sides have reckoned it.
+    remote: Remote,
+    path: str,
+    name: str,
+    *,
+    progress: Progress | None = None,
+    disk: Disk | None = None,
+    wanted: Algorithm | None = None,
+) -> tuple[int, int, Digest]:
+    """Send one file; return its size, its mtime (nanoseconds) and its digest as both sides have reckoned it.
 
     A file that changes meanwhile is started anew.
+
+    Args:
+        remote: Where to.
+        path: Where it is.
+        name: The server's name for it.
+        progress: Told how far it is; the file is not ``expect``-ed here.
+        disk: Threads to work in.
+        wanted: The algorithm of the digests; ``None``: the preferred one that both sides have.
 
     Raises:
         TransferError, ConnectError, EncodeError: the server keeps what it received, for the next attempt.
@@ -68,7 +85,7 @@ async def send_file(
             file = progress.begin(name, original.size)
             whole = False
             try:
-                digest = await _Upload(remote, original, name, lease, disk, progress, file).run()
+                digest = await _Upload(remote, original, name, lease, disk, progress, file, wanted).run()
                 whole = True
                 return original.size, original.mtime_ns, digest
             except Changed:
@@ -93,6 +110,7 @@ class _Upload:
         disk: Disk,
         progress: Progress,
         file: FileProgress,
+        wanted: Algorithm | None,
     ) -> None:
         self._remote = remote
         self._original = original  # read in threads only, by the lease
@@ -101,26 +119,26 @@ class _Upload:
         self._disk = disk
         self._progress = progress
         self._file = file
+        self._wanted = wanted
         self._repairs: deque[Range] = deque()  # chunks that the server has, and has wrong
         self._patience = remote.patience(original.size)
 
-    async def run(self) -> str:
+    async def run(self) -> Digest:
+        algorithm = await self._remote.agree(self._wanted, patience=self._patience)
+        await self._lease.run(self._disk, Original.hash_with, algorithm)
         received = await self._remote.call(self._ask_received, patience=self._patience)
         if received:
             await self._prove()
         for round_ in range(_ROUNDS):
             await self._send()
-            digest = await self._lease.run(self._disk, _whole_digest)
             try:
-                await self._commit(digest)
+                return await self._commit()
             except Mismatch as exc:
                 numbers = await self._prove()
                 if not numbers:
                     raise
                 if round_ + 1 == _ROUNDS:
                     raise Mismatch(f"{exc}; after {_ROUNDS} attempts", remote=True) from exc
-            else:
-                return digest
         raise AssertionError
 
     async def _ask_received(self, channel: Channel) -> int:
@@ -134,15 +152,24 @@ class _Upload:
     async def _prove(self) -> list[int]:
         """Find out which chunks of what the server has are to be sent again."""
         original = self._original
-        manifest, _ = await fetch_manifest(self._remote, self._name, original.size, upload=original.upload)
+        manifest, _ = await fetch_manifest(
+            self._remote, self._name, original.size, upload=original.upload, wanted=self._wanted
+        )
         numbers = await self._lease.run(self._disk, _unproven, manifest)
         self._repairs = deque(_units(manifest.ranges(numbers)))
         return numbers
 
-    async def _commit(self, digest: str) -> None:
+    async def _commit(self) -> Digest:
         original = self._original
-        request = commit_request(self._name, original.upload, original.size, digest, original.mtime_ns)
-        await self._remote.ask(request, patience=self._patience)
+        algorithm = await self._remote.agree(self._wanted, patience=self._patience)
+        await self._lease.run(self._disk, _whole_digest, algorithm)  # not while a connection is held that may be idle
+
+        async def once(channel: Channel) -> Digest:
+            digest = await self._lease.run(self._disk, _whole_digest, channel.algorithm(self._wanted))
+            await channel.ask(commit_request(self._name, original.upload, original.size, digest, original.mtime_ns))
+            return digest
+
+        return await self._remote.call(once, patience=self._patience)
 
     # ---- sending -------------------------------------------------------------------------------
 
@@ -167,13 +194,13 @@ class _Upload:
 
     async def _send_pieces(self, channel: Channel, received: int) -> None:
         asked: deque[Range] = deque()
-        size = self._original.size
+        size, algorithm = self._original.size, channel.algorithm(self._wanted)
         pieces = [*self._repairs, *_units([(received, size)])] or [(0, 0)]  # of an empty file, one empty piece
         try:
             async for (start, end), data in self._read(pieces):
                 if len(asked) == _AHEAD:
                     await self._acknowledged(channel, asked)
-                channel.post(put_request(self._name, self._original.upload, start, len(data), size))
+                channel.post(put_request(self._name, self._original.upload, start, len(data), size, algorithm))
                 asked.append((start, end))
                 await self._send_body(channel, data)
             while asked:
@@ -247,8 +274,9 @@ def _unproven(original: Original, manifest: Manifest) -> list[int]:
     return manifest.unproven(original.read)
 
 
-def _whole_digest(original: Original) -> str:
-    """The hash of the version that was sent: read once more if not all of it was read in order."""
+def _whole_digest(original: Original, algorithm: Algorithm) -> Digest:
+    """That of the version that was sent: read once more if not all of it was read in order, or hashed by another."""
+    original.hash_with(algorithm)
     original.hash_up_to(original.size)
     original.check_unchanged()
     return original.digest()

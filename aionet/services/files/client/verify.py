@@ -9,11 +9,13 @@ from typing import Final
 
 from ..disk import Disk
 from ..errors import Mismatch, TransferError, shown
+from ..hashing import Algorithm, Digest
 from ..wire import Request
+from .channel import Channel
 from .concurrently import Pipeline
 from .original import Original
 from .progress import Progress
-from .remote import Channel, Remote
+from .remote import Remote
 from .results import Item, Results
 
 __all__ = ["verify"]
@@ -22,8 +24,22 @@ _AHEAD: Final = 32
 """Files that the server hashes ahead of us."""
 
 
-async def verify(remote: Remote, items: Iterable[Item], disk: Disk, progress: Progress, results: Results) -> None:
-    """Compare each file with its counterpart; those that are the same are ``unchanged``, the others are failures.
+async def verify(
+    remote: Remote,
+    items: Iterable[Item],
+    disk: Disk,
+    progress: Progress,
+    results: Results,
+    wanted: Algorithm | None = None,
+) -> None:
+    """Compare each file with its counterpart; those that are not the same are failures.
+
+    Args:
+        remote: Where the counterparts are.
+        items: The files.
+        disk: Threads to hash in.
+        progress, results: Told of each file.
+        wanted: By which algorithm; ``None``: the preferred one that both sides have.
 
     Raises:
         ConnectError, TransferError: the server is gone for good.
@@ -31,13 +47,13 @@ async def verify(remote: Remote, items: Iterable[Item], disk: Disk, progress: Pr
     waiting = deque(items)
 
     async def post(channel: Channel, item: Item) -> None:
-        channel.post(Request("HASH", item.name, {"chunks": "0"}))
+        channel.post(Request("HASH", item.name, {"chunks": "0"} | channel.algorithm(wanted).option))
 
     async def take(channel: Channel, item: Item) -> None:
         reply = await channel.last()
         try:
-            digest, size, mtime_ns = await disk.run(_digest, item.path)
-            if digest != reply.facts.get("digest"):
+            digest, size, mtime_ns = await disk.run(_digest, item.path, channel.algorithm(wanted))
+            if digest.value != reply.facts.get("digest"):
                 raise Mismatch(f"{shown(item.path)} differs from {shown(item.name)} of the server")
         except TransferError as exc:
             results.failed(item.name, item.path, exc)
@@ -53,8 +69,9 @@ async def verify(remote: Remote, items: Iterable[Item], disk: Disk, progress: Pr
     await Pipeline(remote, post, take, refused, ahead=_AHEAD, patience=remote.patience(_AHEAD * largest)).run(waiting)
 
 
-def _digest(path: str) -> tuple[str, int, int]:
+def _digest(path: str, algorithm: Algorithm) -> tuple[Digest, int, int]:
     with closing(Original(path)) as original:
+        original.hash_with(algorithm)
         original.hash_up_to(original.size)
         original.check_unchanged()
         return original.digest(), original.size, original.mtime_ns

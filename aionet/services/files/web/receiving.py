@@ -22,6 +22,7 @@ import anyio
 from ..disk import Disk, Lease
 from ..entries import tag_of
 from ..errors import BadRequest, Conflict, Mismatch, NotFound, TransferError, shown
+from ..hashing import SHA256
 from ..partial import Upload
 from ..store import Claim, Store
 from .conditions import etag_matches, may_write
@@ -241,7 +242,7 @@ def _commit(
 ) -> tuple[os.stat_result, bytes]:
     if total is not None and upload.received != total:
         raise Mismatch(f"{upload.received} bytes of {shown(upload.name)} were received, not {total}")
-    digest = bytes.fromhex(upload.digest())
+    digest = bytes.fromhex(upload.digest(SHA256))
     if promised is not None and promised != digest:
         raise Mismatch(f"the SHA-256 of what was received for {shown(upload.name)} is {digest.hex()}")
     (outcome,) = store.commit([Claim(upload, tag=condition.tag, new=condition.new)])

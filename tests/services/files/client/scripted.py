@@ -9,12 +9,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-__all__ = ["CHUNK", "Scripted", "ok", "scripted"]
+__all__ = ["CHUNK", "HELLO", "HELLO_BLAKE3", "Scripted", "ok", "scripted"]
 
 CHUNK = 1000
 """Bytes of a chunk of this server's manifests."""
 
 HELLO = f"OK 0;protocol=aionet-files;version=1;hash=sha256;chunk={CHUNK};auth=none;write=1\n".encode()
+"""Of a server of before BLAKE3."""
+
+HELLO_BLAKE3 = HELLO.replace(b";chunk", b";hashes=blake3,sha256;chunk")
 
 Answer = Callable[[str], bytes | Awaitable[bytes | None] | None]
 """From a request line to what is sent, at once or later; ``None`` closes the connection."""
@@ -36,8 +39,8 @@ def ok(body: bytes = b"", **facts: object) -> bytes:
 
 
 @asynccontextmanager
-async def scripted(answer: Answer, hello: bytes | None = HELLO) -> AsyncIterator[Scripted]:
-    """Answers ``HELLO`` by itself, and everything else as it is told."""
+async def scripted(answer: Answer, hello: bytes | Callable[[], bytes] | None = HELLO) -> AsyncIterator[Scripted]:
+    """Answers ``HELLO`` by itself, or as it is told then, and everything else as it is told."""
     found = Scripted()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,7 +52,7 @@ async def scripted(answer: Answer, hello: bytes | None = HELLO) -> AsyncIterator
                     await reader.readexactly(int(size[1]))
                 if line != "HELLO":
                     found.lines.append(line)
-                said = hello if line == "HELLO" else answer(line)
+                said = (hello() if callable(hello) else hello) if line == "HELLO" else answer(line)
                 if isinstance(said, Awaitable):
                     said = await said
                 if said is None:

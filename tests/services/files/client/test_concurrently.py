@@ -9,8 +9,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from aionet.services.files.client.channel import Channel
 from aionet.services.files.client.concurrently import Background, Pipeline, concurrently
-from aionet.services.files.client.remote import Channel, Remote
+from aionet.services.files.client.remote import Remote
 from aionet.services.files.errors import Interrupted, TransferError
 from aionet.services.files.wire import Request
 

@@ -19,31 +19,44 @@ from aionet.services.files.client.part import part_name
 from aionet.services.files.client.progress import Progress
 from aionet.services.files.client.remote import Remote
 from aionet.services.files.errors import Changed, Code, Interrupted, Mismatch, NotAFile, NotFound, TransferError
+from aionet.services.files.handler import Files
+from aionet.services.files.hashing import ALGORITHMS, Algorithm, Digest
 from aionet.testing import Direction, Fault, FaultKind, FaultProxy
 
 from ..serving import serve
 from .conftest import overwrite
-from .scripted import CHUNK, ok, scripted
+from .scripted import CHUNK, HELLO, HELLO_BLAKE3, ok, scripted
 
 MIB = 1024 * 1024
 FOUR = 4 * MIB  # a chunk of our server
+BLAKE3 = ALGORITHMS["blake3"]
 
 
-async def fetched(remote: Remote, landing: Path, *, parallel: int = 1, progress: Progress | None = None) -> str:
-    """``file`` of the server, as ``copy``; its SHA-256."""
+async def fetched(
+    remote: Remote,
+    landing: Path,
+    *,
+    parallel: int = 1,
+    progress: Progress | None = None,
+    wanted: Algorithm | None = None,
+) -> Digest:
+    """``file`` of the server, as ``copy``; its digest."""
     with Landing(landing) as there:
         open_part = partial(there.part, "copy")
-        return (await download(remote, "file", open_part, parallel=parallel, progress=progress))[1]
+        return (await download(remote, "file", open_part, parallel=parallel, progress=progress, wanted=wanted))[1]
 
 
 @pytest.mark.parametrize("size", [0, 1, FOUR - 1, FOUR, 9 * MIB + 5])
 @pytest.mark.parametrize("parallel", [1, 3])
-async def test_files_of_all_sizes(served_root: Path, landing: Path, size: int, parallel: int) -> None:
+async def test_files_of_all_sizes(
+    served_root: Path, landing: Path, size: int, parallel: int, algorithm: Algorithm
+) -> None:
     data = os.urandom(size)
     (served_root / "file").write_bytes(data)
     progress = Progress()
     async with serve(served_root) as served, Remote(served.endpoint) as remote:
-        assert await fetched(remote, landing, parallel=parallel, progress=progress) == hashlib.sha256(data).hexdigest()
+        digest = await fetched(remote, landing, parallel=parallel, progress=progress, wanted=algorithm)
+    assert digest == Digest(algorithm, algorithm.hexdigest(data))
     assert (landing / "copy").read_bytes() == data
     assert (landing / "copy").stat().st_mtime_ns == (served_root / "file").stat().st_mtime_ns
     assert os.listdir(landing) == ["copy"]
@@ -69,7 +82,9 @@ async def test_twenty_cuts(served_root: Path, landing: Path, pauses: list[float]
     assert (landing / "copy").read_bytes() == data
 
 
-async def test_a_part_that_was_left_is_proven_and_only_the_rest_is_fetched(served_root: Path, landing: Path) -> None:
+async def test_a_part_that_was_left_is_proven_and_only_the_rest_is_fetched(
+    served_root: Path, landing: Path, algorithm: Algorithm
+) -> None:
     data = os.urandom(10 * FOUR)
     (served_root / "file").write_bytes(data)
     damaged = bytearray(data[: 6 * FOUR + 1000])
@@ -77,7 +92,7 @@ async def test_a_part_that_was_left_is_proven_and_only_the_rest_is_fetched(serve
     (landing / part_name("copy")).write_bytes(damaged)
     progress = Progress()
     async with serve(served_root) as served, FaultProxy(served.endpoint) as proxy, Remote(proxy.endpoint) as remote:
-        await fetched(remote, landing, progress=progress)
+        await fetched(remote, landing, progress=progress, wanted=algorithm)
         assert 5 * FOUR <= proxy.passed < 5 * FOUR + 10_000  # chunk 2, and 6 to 9
     assert (landing / "copy").read_bytes() == data
     assert (progress.skipped, progress.done) == (5 * FOUR, 10 * FOUR)
@@ -110,6 +125,33 @@ async def test_a_transfer_that_is_given_up_leaves_its_part_and_the_next_one_take
     assert (landing / "copy").read_bytes() == data
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+@pytest.mark.parametrize("after", [2000, 6 * MIB])
+@pytest.mark.parametrize("old", ALGORITHMS)
+async def test_a_server_that_is_replaced_by_one_with_another_algorithm(
+    served_root: Path, landing: Path, pauses: list[float], old: str, after: int, resumed: bool
+) -> None:
+    data = os.urandom(3 * FOUR)
+    (served_root / "file").write_bytes(data)
+    if resumed:
+        (landing / part_name("copy")).write_bytes(data[:FOUR] + bytes(FOUR))
+    both, one = Files(served_root), Files(served_root, algorithms=["sha256"])
+    first, second = (both, one) if old == "blake3" else (one, both)
+
+    async with serve(first) as before, serve(second) as later:
+
+        def faults() -> Iterator[Fault]:
+            yield Fault(FaultKind.CUT, after=after)
+            proxy.target = later.endpoint
+            yield from [Fault(FaultKind.CUT, after=after + MIB)] * 2
+
+        async with FaultProxy(before.endpoint, faults()) as proxy, Remote(proxy.endpoint) as remote:
+            digest = await fetched(remote, landing)
+            assert proxy.happened
+    assert digest.value == digest.algorithm.hexdigest(data)
+    assert (landing / "copy").read_bytes() == data
+
+
 async def test_a_sparse_file_stays_one(served_root: Path, landing: Path) -> None:
     (served_root / "file").touch()
     os.truncate(served_root / "file", 40 * MIB)
@@ -135,7 +177,7 @@ async def test_a_file_that_changes_meanwhile_is_started_anew(served_root: Path, 
             os.replace(served_root / "next", served_root / "file")
 
     async with serve(served_root) as served, Remote(served.endpoint) as remote:
-        assert await fetched(remote, landing, progress=Progress(change)) == hashlib.sha256(new).hexdigest()
+        assert (await fetched(remote, landing, progress=Progress(change))).value == BLAKE3.hexdigest(new)
     assert (landing / "copy").read_bytes() == new
 
 
@@ -150,13 +192,13 @@ async def test_a_directory_or_nothing(served_root: Path, landing: Path) -> None:
     assert os.listdir(landing) == []
 
 
-async def test_manifests(served_root: Path) -> None:
+async def test_manifests(served_root: Path, algorithm: Algorithm) -> None:
     data = os.urandom(2 * FOUR + 1)
     (served_root / "file").write_bytes(data)
     async with serve(served_root) as served, Remote(served.endpoint) as remote:
-        manifest, tag = await fetch_manifest(remote, "file", len(data))
-        assert await fetch_digest(remote, "file", len(data)) == (manifest.digest, tag)
-    assert manifest.digest == hashlib.sha256(data).hexdigest()
+        manifest, tag = await fetch_manifest(remote, "file", len(data), wanted=algorithm)
+        assert await fetch_digest(remote, "file", len(data), wanted=algorithm) == (manifest.digest, tag)
+    assert manifest.digest == Digest(algorithm, algorithm.hexdigest(data))
     assert manifest.unproven(lambda at, size: data[at : at + size]) == []
     assert (manifest.size, len(manifest.chunks)) == (len(data), 3)
 
@@ -189,7 +231,7 @@ def liar(**lies: bytes | Callable[[int, int], bytes]) -> Callable[[str], bytes]:
                 return get
             body = get(start, length) if get is not None else DATA[start : start + length]
             return ok(body, offset=start, total=len(DATA), tag="v1")
-        lie = lies.get(head.replace(";", "_").replace("=", "_"), truth[head])
+        lie = lies.get(head.replace(";", "_").replace("=", "_")) or truth[head]
         assert isinstance(lie, bytes)
         return lie
 
@@ -242,6 +284,28 @@ async def test_a_hash_that_is_not_that_of_the_chunks(landing: Path) -> None:
     error = await told(liar(HASH=lie, HASH_chunks_0=short), landing)
     assert isinstance(error, Mismatch)
     assert "not that of its chunks" in str(error)
+
+
+async def test_a_manifest_by_another_algorithm_than_the_digest_is_believed(landing: Path) -> None:
+    """A byte was damaged on the way; before the client has asked where, the server is replaced."""
+    manifest = "".join(BLAKE3.hexdigest(DATA[at : at + CHUNK]) + "\n" for at in range(0, len(DATA), CHUNK)).encode()
+    old, replaced = liar(GET=lambda start, length: bytes(9) + DATA[9:]), False
+    new = liar(HASH_hash_blake3=ok(manifest, total=len(DATA), tag="v1", digest=BLAKE3.hexdigest(DATA)))
+
+    def answer(line: str) -> bytes | None:
+        nonlocal replaced
+        if line == "HASH file":
+            replaced = True
+            return None
+        return new(line) if replaced else old(line)
+
+    async with (
+        scripted(answer, lambda: HELLO_BLAKE3 if replaced else HELLO) as server,
+        Remote(server.endpoint) as remote,
+    ):
+        assert await fetched(remote, landing) == Digest(BLAKE3, BLAKE3.hexdigest(DATA))
+        assert server.lines[-2:] == ["HASH;hash=blake3 file", "GET;offset=0;length=1000;tag=v1 file"]
+    assert (landing / "copy").read_bytes() == DATA
 
 
 async def test_two_hashes_of_one_version(landing: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from aionet.services.files.client.original import Original, upload_id
 from aionet.services.files.errors import Changed, NotAFile, NotFound
+from aionet.services.files.hashing import SHA256, Algorithm, Digest
 
 
 @pytest.fixture
@@ -24,11 +24,11 @@ def test_what_is_read_in_order_is_hashed_in_passing(path: Path) -> None:
         assert original.read(2, 3) == b"234"
         assert original.hashed == 4
         original.hash_up_to(original.size)
-        assert original.digest() == hashlib.sha256(b"0123456789").hexdigest()
+        assert original.digest() == Digest(SHA256, SHA256.hexdigest(b"0123456789"))
         original.check_unchanged()
 
 
-def test_a_change_is_noticed(path: Path) -> None:
+def test_a_change_is_noticed(path: Path, algorithm: Algorithm) -> None:
     with closing(Original(str(path))) as original:
         os.truncate(path, 5)
         with pytest.raises(Changed):
@@ -36,11 +36,13 @@ def test_a_change_is_noticed(path: Path) -> None:
         with pytest.raises(Changed, match="while it was sent"):
             original.check_unchanged()
         before = original.upload
+        original.hash_with(algorithm)
         original.restart()
         original.hash_up_to(original.size)
         original.check_unchanged()
         assert original.upload != before
         assert original.size == 5
+        assert original.digest() == Digest(algorithm, algorithm.hexdigest(b"01234"))
 
 
 def test_the_upload_of_a_version_is_called_the_same_each_time(path: Path, tmp_path: Path) -> None:

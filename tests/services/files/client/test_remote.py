@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from aionet.errors import ConfigError, ConnectError, EncodeError, EndpointError
-from aionet.services.files.client.remote import Remote, as_remote, number_of, time_of
-from aionet.services.files.errors import Code, Interrupted, NotFound, TransferError
+from aionet.services.files.client.remote import Remote, as_remote
+from aionet.services.files.errors import BadRequest, Code, Interrupted, NotFound, TransferError
 from aionet.services.files.handler import Files
-from aionet.services.files.wire import Reply, Request
+from aionet.services.files.hashing import ALGORITHMS, SHA256
+from aionet.services.files.wire import Request
 
 from ..serving import serve
 from .scripted import HELLO, ok, scripted
@@ -99,6 +100,29 @@ async def test_other_services_are_told_apart(hello: bytes, said: str) -> None:
         assert server.connections == 1
 
 
+@pytest.mark.parametrize(
+    ("said", "option"),
+    [
+        (b"", {}),  # before BLAKE3
+        (b";hashes=blake3,sha256", {"hash": "blake3"}),
+        (b";hashes=sha256,blake3", {}),  # it prefers the other
+        (b";hashes=whirlpool,blake3", {"hash": "blake3"}),
+        (b";hashes=whirlpool,,md5", {}),
+    ],
+)
+async def test_the_algorithm_is_the_first_of_the_servers_that_is_here_too(said: bytes, option: dict[str, str]) -> None:
+    hello = HELLO.replace(b";chunk", said + b";chunk")
+    async with scripted(lambda line: ok(), hello) as server, Remote(server.endpoint) as remote:
+        assert (await remote.agree(None)).option == option
+        assert await remote.agree(SHA256) is SHA256
+        if b"blake3" not in said:
+            with pytest.raises(BadRequest, match="the server does not have BLAKE3"):
+                await remote.agree(ALGORITHMS["blake3"])
+        else:
+            assert await remote.agree(ALGORITHMS["blake3"]) is ALGORITHMS["blake3"]
+        assert server.connections == 1
+
+
 async def test_a_server_that_was_never_there_is_not_waited_for(pauses: list[float]) -> None:
     async with scripted(lambda line: ok()) as server:
         pass
@@ -139,65 +163,12 @@ async def test_a_server_that_falls_silent(pauses: list[float]) -> None:
         assert caught.value.hint is not None
 
 
-async def test_the_servers_words_are_harmless_on_a_terminal() -> None:
-    async with (
-        scripted(lambda line: "ERR NOT_FOUND \u202e red\n".encode()) as server,
-        Remote(server.endpoint) as remote,
-    ):
-        with pytest.raises(NotFound) as caught:
-            await remote.ask(Request("STAT"))
-        assert str(caught.value) == "\\u202e red"
-
-
-async def test_a_code_that_only_a_newer_server_knows() -> None:
-    async with scripted(lambda line: b"ERR FULL_MOON no\n") as server, Remote(server.endpoint) as remote:
-        with pytest.raises(TransferError) as caught:
-            await remote.ask(Request("STAT"))
-        assert (caught.value.code, caught.value.remote) == ("FULL_MOON", True)
-
-
 async def test_a_name_that_no_request_can_carry(tmp_path: Path) -> None:
     async with serve(tmp_path) as served, Remote(served.endpoint) as remote:
         with pytest.raises(EncodeError):
             await remote.ask(Request("STAT", "line\nfeed"))
         await remote.ask(Request("STAT"))
     assert len(served.closed) <= 1
-
-
-async def test_a_body_is_not_believed_to_be_of_any_size() -> None:
-    def answer(line: str) -> bytes:
-        return b"OK 99999999999\n"
-
-    async with scripted(answer) as server, Remote(server.endpoint) as remote, remote.channel() as channel:
-        channel.post(Request("LIST"))
-        reply = await channel.reply()
-        with pytest.raises(TransferError, match="at most") as caught:
-            await channel.body(reply.size)
-        assert caught.value.code == Code.TOO_LARGE
-
-
-async def test_parts(tmp_path: Path) -> None:
-    said = ok(b"one", more=1) + ok(b"", more=1) + ok(b"three", last="yes")
-    async with scripted(lambda line: said) as server, Remote(server.endpoint) as remote, remote.channel() as channel:
-        channel.post(Request("LIST"))
-        assert [body async for _, body in channel.parts()] == [b"one", b"", b"three"]
-        assert (await channel.ask(Request("LIST"))).facts == {"last": "yes"}
-        assert channel.settled
-
-
-async def test_refusals_as_values() -> None:
-    answers = {"STAT a": b"ERR NOT_FOUND no\n", "STAT b": ok()}
-    async with scripted(answers.get) as server, Remote(server.endpoint) as remote, remote.channel() as channel:
-        for name in "aaab":
-            channel.post(Request("STAT", name))
-        assert isinstance(await channel.outcome(), NotFound)
-        assert isinstance(await channel.settle(), NotFound)
-        assert isinstance(await channel.outcome(), NotFound)
-        assert isinstance(await channel.settle(), Reply)
-        assert channel.settled
-        channel.post(Request("STAT", "nothing: the server closes"))
-        with pytest.raises(Interrupted):
-            await channel.outcome()
 
 
 async def test_the_callers_own_server_stays_open(tmp_path: Path) -> None:
@@ -215,19 +186,3 @@ async def test_a_limited_rate_passes_everything(tmp_path: Path) -> None:
     async with serve(tmp_path) as served, Remote(served.endpoint, rate=50e6) as remote, remote.channel() as channel:
         channel.post(Request("GET", "file"))
         assert await channel.body((await channel.reply()).size) == bytes(200_000)
-
-
-@pytest.mark.parametrize(
-    ("facts", "number"), [({}, None), ({"n": "x"}, None), ({"n": "-1"}, None), ({"n": "٣"}, None), ({"n": "7"}, 7)]
-)
-def test_numbers_of_answers(facts: dict[str, str], number: int | None) -> None:
-    if number is None:
-        with pytest.raises(TransferError, match="lacks n"):
-            number_of(Reply(0, facts), "n")
-    else:
-        assert number_of(Reply(0, facts), "n") == number
-
-
-def test_times_of_answers() -> None:
-    assert time_of(Reply(0, {"mtime": "1.5"})) == 1_500_000_000
-    assert time_of(Reply(0, {"mtime": "yesterday"})) == time_of(Reply(0)) == 0

@@ -15,13 +15,14 @@ import anyio
 import pytest
 
 from aionet import Router, Server
-from aionet.errors import ConnectError
+from aionet.errors import ConfigError, ConnectError
 from aionet.services.files import Remote, fetch, fetch_tree, list_directory, list_tree, upload, upload_tree
 from aionet.services.files.client.part import part_name
 from aionet.services.files.client.progress import Progress
 from aionet.services.files.client.results import Failed, Transferred
 from aionet.services.files.errors import (
     AccessDenied,
+    BadRequest,
     Code,
     Mismatch,
     NotADirectory,
@@ -30,6 +31,7 @@ from aionet.services.files.errors import (
     TransferError,
 )
 from aionet.services.files.handler import Files
+from aionet.services.files.hashing import ALGORITHMS, Algorithm
 from aionet.testing import Direction, Fault, FaultKind, FaultProxy
 
 from ....conftest import TLSFiles
@@ -100,7 +102,7 @@ async def test_a_tree_goes_up_and_comes_back_through_twenty_cuts(
             assert proxy.happened >= 20
     assert_equal(source, back)
     record_property("files, bytes of the large one, faults", (len(got.files), LARGE, [it.happened for it in proxies]))
-    assert {file.name: file.sha256 for file in got.files} == {file.name: file.sha256 for file in sent.files}
+    assert {file.name: file.digest for file in got.files} == {file.name: file.digest for file in sent.files}
 
 
 async def test_what_is_there_is_left_alone(served_root: Path, tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ async def test_two_trees_are_compared_by_hash(served_root: Path, tmp_path: Path)
         assert proxy.passed - before < 10_000
     for result in (down, up):
         assert sorted(file.path.name for file in result.files) == ["large", "same"]
-    assert all(file.sha256 for file in (*down.files, *up.files))
+    assert all(file.digest for file in (*down.files, *up.files))
     assert sorted((failure.name, type(failure.error)) for failure in down.failures) == [
         ("source/differs", Mismatch),
         ("source/lacks", NotFound),
@@ -250,7 +252,7 @@ async def test_small_files_that_arrive_damaged_are_fetched_the_long_way(landing:
             *("STAT", "GET", "STAT", "GET;offset=0;length=5;tag=t", "HASH;chunks=0")
         ]
     assert (landing / "file").read_bytes() == b"hello"
-    assert found.files[0].sha256 == digest
+    assert (found.files[0].hash, found.files[0].digest) == ("sha256", digest)
 
 
 async def test_a_file_that_has_grown_since_it_was_listed(landing: Path) -> None:
@@ -326,7 +328,8 @@ async def test_one_file_each_way(served_root: Path, tmp_path: Path, monkeypatch:
             with pytest.raises(NotFound):
                 await upload(remote, "nothing")
     assert (tmp_path / "copy.ogg").read_bytes() == data
-    assert got.sha256 == sent.sha256 == hashlib.sha256(data).hexdigest()
+    assert got.hash == sent.hash == "blake3"
+    assert got.digest == sent.digest == ALGORITHMS["blake3"].hexdigest(data)
     assert got.mtime_ns == sent.mtime_ns
 
 
@@ -454,3 +457,41 @@ async def test_a_size_that_no_file_has_is_an_error(landing: Path, size: int) -> 
             await fetch(server.endpoint, "a", landing / "a")
     assert caught.value.code == Code.TOO_LARGE
     assert content_of(landing) == {}
+
+
+async def test_the_algorithm_that_is_wanted(served_root: Path, tmp_path: Path, algorithm: Algorithm) -> None:
+    data = os.urandom(2 * MIB)
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(data if name == "a" else b"b")
+    paths, expected = [tmp_path / "a", tmp_path / "b"], {algorithm.hexdigest(data), algorithm.hexdigest(b"b")}
+    async with serve(Files(served_root, writable=True)) as served, Remote(served.endpoint) as remote:
+        one = await upload(remote, tmp_path / "a", hash=algorithm.name)
+        other = await fetch(remote, "a", tmp_path / "c", hash=algorithm.name)
+        assert one.digest == other.digest == algorithm.hexdigest(data)
+        for verify in (False, True):
+            up = await upload_tree(remote, paths, again=True, hash=algorithm.name, verify=verify)
+            down = await fetch_tree(remote, ["a", "b"], tmp_path, again=True, hash=algorithm.name, verify=verify)
+            assert {file.digest for file in up.files} == {file.digest for file in down.files} == expected
+            assert {file.hash for file in (*up.files, *down.files)} == {algorithm.name}
+
+
+async def test_an_algorithm_that_one_side_does_not_have(served_root: Path, tmp_path: Path) -> None:
+    for root in (served_root, tmp_path):
+        (root / "a").write_bytes(b"x")
+    for wanted, error, said in (
+        ("md5", ConfigError, "hash 'md5' is not to be had here: it is one of blake3, sha256"),
+        ("blake3", BadRequest, "the server does not have BLAKE3"),
+    ):
+        files = Files(served_root, writable=True, algorithms=["sha256"])
+        async with serve(files) as served, Remote(served.endpoint) as remote:
+            for attempt in (
+                fetch(remote, "a", tmp_path / "b", hash=wanted),
+                upload(remote, tmp_path / "a", hash=wanted),
+                fetch_tree(remote, "a", tmp_path, hash=wanted, again=True),
+                upload_tree(remote, tmp_path / "a", hash=wanted),
+                upload_tree(remote, tmp_path / "a", hash=wanted, verify=True),
+            ):
+                with pytest.raises(error, match=said):
+                    await attempt
+            assert (await fetch(remote, "a", tmp_path / "b")).hash == "sha256"
+            assert (await upload(remote, tmp_path / "a")).hash == "sha256"

@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aionet.services.files.client.original import upload_id
 from aionet.services.files.client.progress import Progress
 from aionet.services.files.client.remote import Remote
 from aionet.services.files.client.upload import PIECE, send_file
 from aionet.services.files.errors import Changed, Code, Mismatch, TransferError
 from aionet.services.files.handler import Files
+from aionet.services.files.hashing import ALGORITHMS, SHA256, Algorithm, Digest
 from aionet.testing import Direction, Fault, FaultKind, FaultProxy
 
-from ..serving import serve
+from ..serving import raw_client, serve
 from .conftest import overwrite
-from .scripted import ok, scripted
+from .scripted import HELLO_BLAKE3, ok, scripted
 
 MIB = 1024 * 1024
 FOUR = 4 * MIB
@@ -34,14 +37,14 @@ def partials(root: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE, 9 * MIB + 5])
-async def test_files_of_all_sizes(served_root: Path, tmp_path: Path, size: int) -> None:
+async def test_files_of_all_sizes(served_root: Path, tmp_path: Path, size: int, algorithm: Algorithm) -> None:
     data = os.urandom(size)
     (tmp_path / "file").write_bytes(data)
     os.utime(tmp_path / "file", ns=(7, 1234567890123456789))
     progress = Progress()
     async with serve(writable(served_root)) as served, Remote(served.endpoint) as remote:
-        sent = await send_file(remote, str(tmp_path / "file"), "copy", progress=progress)
-    assert sent == (size, 1234567890123456789, hashlib.sha256(data).hexdigest())
+        sent = await send_file(remote, str(tmp_path / "file"), "copy", progress=progress, wanted=algorithm)
+    assert sent == (size, 1234567890123456789, Digest(algorithm, algorithm.hexdigest(data)))
     assert (served_root / "copy").read_bytes() == data
     assert (served_root / "copy").stat().st_mtime_ns == 1234567890123456789
     assert (progress.done, progress.files_done, progress.under_way) == (size, 1, [])
@@ -154,6 +157,47 @@ async def test_what_the_server_refuses_is_said_in_its_words(
     assert (caught.value.code, caught.value.remote) == (code, True)
 
 
+@pytest.mark.parametrize("first", ALGORITHMS.values(), ids=ALGORITHMS)
+async def test_an_upload_goes_on_by_another_algorithm(
+    served_root: Path, tmp_path: Path, pauses: list[float], first: Algorithm, algorithm: Algorithm
+) -> None:
+    data = os.urandom(9 * MIB)
+    (tmp_path / "file").write_bytes(data)
+    line = f"PUT;size={6 * MIB};upload={upload_id((tmp_path / 'file').stat())};hash={first.name} copy\n"
+    async with serve(writable(served_root)) as served, FaultProxy(served.endpoint) as proxy:
+        async with raw_client(served) as client:
+            client.write(line.encode() + data[: 6 * MIB])
+            assert await client.answer() == (b"OK 0;received=%d\n" % (6 * MIB), b"")
+        async with Remote(proxy.endpoint) as remote:
+            _, _, digest = await send_file(remote, str(tmp_path / "file"), "copy", wanted=algorithm)
+        assert proxy.passed < 4 * MIB
+    assert digest == Digest(algorithm, algorithm.hexdigest(data))
+    assert (served_root / "copy").read_bytes() == data
+
+
+@pytest.mark.parametrize("after", [2000, 6 * MIB])
+@pytest.mark.parametrize("old", ALGORITHMS)
+async def test_a_server_that_is_replaced_by_one_with_another_algorithm(
+    served_root: Path, tmp_path: Path, pauses: list[float], old: str, after: int
+) -> None:
+    data = os.urandom(9 * MIB)
+    (tmp_path / "file").write_bytes(data)
+    both, one = writable(served_root), writable(served_root, algorithms=["sha256"])
+    first, second = (both, one) if old == "blake3" else (one, both)
+    async with serve(first) as before, serve(second) as later:
+
+        def faults() -> Iterator[Fault]:
+            yield Fault(FaultKind.CUT, after=after)
+            proxy.target = later.endpoint
+
+        async with FaultProxy(before.endpoint, faults()) as proxy, Remote(proxy.endpoint, retries=20) as remote:
+            _, _, digest = await send_file(remote, str(tmp_path / "file"), "copy")
+            assert proxy.happened == 1
+    assert digest.algorithm is (SHA256 if old == "blake3" else ALGORITHMS["blake3"])
+    assert digest.value == digest.algorithm.hexdigest(data)
+    assert (served_root / "copy").read_bytes() == data
+
+
 async def test_a_server_that_takes_nothing(served_root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     async with serve(served_root) as served, Remote(served.endpoint) as remote:
@@ -189,3 +233,16 @@ async def test_a_server_that_has_more_of_it_than_there_is(tmp_path: Path) -> Non
     async with scripted(answer) as server, Remote(server.endpoint) as remote:
         await send_file(remote, str(tmp_path / "file"), "copy")
         assert [line.partition(";")[0] for line in server.lines] == ["STAT", "CANCEL", "STAT", "PUT", "COMMIT"]
+        assert not any("hash=" in line for line in server.lines)  # it would not know that
+
+
+async def test_a_server_of_today_is_told_the_algorithm_with_each_piece(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(2 * PIECE))
+    answers = iter([0, 0, PIECE, 2 * PIECE, 2 * PIECE])
+    async with (
+        scripted(lambda line: ok(received=next(answers)), HELLO_BLAKE3) as server,
+        Remote(server.endpoint) as remote,
+    ):
+        await send_file(remote, str(tmp_path / "file"), "copy")
+        assert [line.partition(";")[0] for line in server.lines] == ["STAT", "STAT", "PUT", "PUT", "COMMIT"]
+        assert ["hash=blake3" in line for line in server.lines] == [False, False, True, True, True]
