@@ -93,10 +93,12 @@ def quiet_environment() -> dict[str, str]:
 
 
 @contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Processes started meanwhile run, with all threads they will have, on this core: they inherit it from us."""
+def pinned(core: int | None) -> Iterator[None]:
+    """Processes started meanwhile run, with all threads they will have, on this core: they inherit it from us. ``None``:
+    on any of ours."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     try:
         yield
     finally:
@@ -104,11 +106,14 @@ def pinned(core: int) -> Iterator[None]:
 
 
 @contextmanager
-def serving(program: Program, cores: Sequence[int], places: Mapping[str, object] | None = None) -> Iterator[Serving]:
+def serving(
+    program: Program, cores: Sequence[int] | None, places: Mapping[str, object] | None = None
+) -> Iterator[Serving]:
     """Start a server, wait until it is ready, and end it at last.
 
     Args:
         program: What to start; copy number n goes to core n of ``cores``, modulo their number.
+        cores: ``None``: nothing is bound to a core.
         places: Further values for the places in its arguments.
 
     Raises:
@@ -126,10 +131,10 @@ def serving(program: Program, cores: Sequence[int], places: Mapping[str, object]
         pids = []
         ports: tuple[int, ...] = ()
         for copy in range(program.copies):
-            process, said = _start(stack, command, cores[copy % len(cores)])
+            process, said = _start(stack, command, None if cores is None else cores[copy % len(cores)])
             ports = _wait_ready(process, said, port, program.announces)
             pids.append(process.pid)
-        yield Serving(tuple(pids), ports, tuple(dict.fromkeys(cores[: program.copies])))
+        yield Serving(tuple(pids), ports, tuple(dict.fromkeys((cores or ())[: program.copies])))
 
 
 def _filled(text: str, values: Mapping[str, object]) -> str:
@@ -144,7 +149,7 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _start(stack: ExitStack, command: Sequence[str], core: int) -> tuple[subprocess.Popen[str], IO[str]]:
+def _start(stack: ExitStack, command: Sequence[str], core: int | None) -> tuple[subprocess.Popen[str], IO[str]]:
     said = stack.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 - the stack closes it
     try:
         with pinned(core):

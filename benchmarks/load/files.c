@@ -5,7 +5,7 @@
  *
  * Downloads: one request in flight a connection. The file must be SIZE bytes long and hold the pattern of pattern() below;
  * every byte that comes is compared. Uploads (aionet only): PUT of that pattern under NAME-INDEX, then COMMIT with DIGEST,
- * the digest of the whole content in hexadecimal; counted when COMMIT is answered.
+ * the BLAKE3 of the whole content in hexadecimal; counted when COMMIT is answered.
  *
  * "messages" are whole files, "bytes" what came of them (downloads: also of unfinished ones), latencies are from request
  * to last byte. An unfinished download is dropped at the end: 1 GiB need not be waited for.
@@ -136,7 +136,7 @@ static int download(connection *c) {
 
 static int request(connection *c, int stage) {
     unsigned long long total = file_size;
-    const char *verb = stage == PUT ? "PUT;offset=0;size=" : "COMMIT;digest=";
+    const char *verb = stage == PUT ? "PUT;hash=blake3;offset=0;size=" : "COMMIT;hash=blake3;digest=";
     char subject[128];
     snprintf(subject, sizeof subject, "%.100s", upload);
     if (stage == PUT) snprintf(subject, sizeof subject, "%llu", total);
