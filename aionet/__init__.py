@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import codecs, errors, events
 from .client import connect, open_datagram
+from .codec import Codec
 from .codecs import (
     FixedSizeCodec,
     JsonCodec,
@@ -33,7 +34,7 @@ from .datagram import DatagramHandler, DatagramPort
 from .endpoint import Endpoint
 from .errors import AionetError
 from .events import Address, CloseReason
-from .handler import Codec, Connection, StreamHandler
+from .handler import Connection, StreamHandler
 from .limits import Limits, Timeouts
 from .routing import Route, Router
 from .running import run

@@ -94,8 +94,10 @@ def quiet_environment() -> dict[str, str]:
 
 @contextmanager
 def pinned(core: int | None) -> Iterator[None]:
-    """Processes started meanwhile run, with all threads they will have, on this core: they inherit it from us. ``None``:
-    on any of ours."""
+    """Processes started meanwhile run, with all threads they will have, on this core: they inherit it from us.
+
+    ``None``: on any of ours.
+    """
     before = os.sched_getaffinity(0)
     if core is not None:
         os.sched_setaffinity(0, {core})

@@ -8,7 +8,7 @@
     4  server.py  running.py  supervisor.py  client/  observe/  cluster/
     3  core/
     2  codecs/    ||   routing/
-    1  handler.py  datagram.py  styles.py  matching.py
+    1  codec.py  handler.py  datagram.py  styles.py  matching.py
     0  errors.py  endpoint.py  limits.py  events.py
 
 A module imports from its own package and from rooms below its own; rooms 0, 1, 4 and 7 also within themselves; ``||``
@@ -53,7 +53,7 @@ MAX_TEST_LINES: Final = 600
 
 ROOMS: Final = (
     ("errors", "endpoint", "limits", "events"),
-    ("handler", "datagram", "styles", "matching"),
+    ("codec", "handler", "datagram", "styles", "matching"),
     ("codecs", "routing"),
     ("core",),
     ("server", "running", "supervisor", "client", "observe", "cluster"),

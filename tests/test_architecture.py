@@ -102,7 +102,7 @@ HOUSE: Final = {
     "aionet/limits.py": "from .errors import AionetError",
     "aionet/handler.py": "from anyio.abc import ObjectStream\nfrom .errors import AionetError",
     "aionet/codecs/__init__.py": "from .line import LineCodec\n__all__ = ['LineCodec']",
-    "aionet/codecs/base.py": "from ..handler import Codec",
+    "aionet/codecs/base.py": "from ..codec import Codec",
     "aionet/codecs/line.py": "import re\nfrom .base import SizedCodec",
     "aionet/routing.py": "from .handler import StreamHandler",
     "aionet/core/__init__.py": "",

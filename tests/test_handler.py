@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from aionet.codec import Codec
 from aionet.errors import IncompleteFrame
-from aionet.handler import Codec, Connection, StreamHandler, TLSFacts
+from aionet.handler import Connection, StreamHandler, TLSFacts
 
 
 class Pairs(Codec[bytes]):

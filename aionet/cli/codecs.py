@@ -11,9 +11,9 @@ from typing import Any, Final, Literal
 import click
 
 from .. import codecs
+from ..codec import Codec
 from ..codecs import JsonCodec, LengthPrefixCodec, LineCodec, NetstringCodec, RawCodec, VarintCodec
 from ..errors import AionetError
-from ..handler import Codec
 
 __all__ = ["GRAMMAR", "NamedCodec", "over_websocket", "parse_codec", "read_codec"]
 

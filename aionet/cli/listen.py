@@ -11,11 +11,12 @@ import anyio
 import click
 
 from ..client.connecting import CLIENT_TIMEOUTS
+from ..codec import Codec
 from ..datagram import DatagramPort
 from ..endpoint import Endpoint
 from ..errors import AionetError
 from ..events import Address
-from ..handler import Codec, Connection
+from ..handler import Connection
 from ..limits import Limits
 from ..routing import Router
 from ..server import Server

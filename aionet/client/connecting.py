@@ -6,10 +6,11 @@ import asyncio
 import math
 from typing import Any, Final, TypeVar, overload
 
+from ..codec import CodecSource
 from ..core.connecting import ConnectTimings, open_stream
 from ..endpoint import Endpoint
 from ..errors import ConnectTimeout, RouteError
-from ..handler import CodecSource, Connection, StreamHandler
+from ..handler import Connection, StreamHandler
 from ..limits import Limits, Timeouts
 from .opening import Opening
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..codec import Codec
 from ..errors import ProtocolError
-from ..handler import Codec
 
 __all__ = ["CountedCodec"]
 

@@ -16,8 +16,8 @@ from websockets.exceptions import PayloadTooBig
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
+from ..codec import Codec
 from ..errors import FrameTooLarge, MalformedFrame, ProtocolError
-from ..handler import Codec
 
 try:
     from websockets.speedups import apply_mask

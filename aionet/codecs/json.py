@@ -9,8 +9,8 @@ from typing import Any, Self, TypeVar, overload
 
 import msgspec
 
+from ..codec import Codec
 from ..errors import ConfigError, EncodeError, MalformedFrame, ProtocolError
-from ..handler import Codec
 from ._common import announced_too_large, refused_too_large
 from .line import LineCodec
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Self
 
+from ..codec import Codec
 from ..errors import ConfigError, EncodeError, FrameTooLarge, ProtocolError
-from ..handler import Codec
 from ..limits import KIB
 from ._common import excerpt, refused_too_large, to_bytes, whole_number
 

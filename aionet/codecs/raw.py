@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable
 from typing import Self
 
-from ..handler import Codec
+from ..codec import Codec
 from ._common import to_bytes
 
 __all__ = ["RawCodec"]
@@ -19,6 +20,7 @@ class RawCodec(Codec[bytes]):
     """
 
     batches = True
+    body_left = sys.maxsize
 
     __slots__ = ()
 

@@ -20,10 +20,10 @@ from typing import Any, Final, Self, TypedDict, TypeVar, Unpack, overload
 from websockets.exceptions import ProtocolError as InvalidClose
 from websockets.frames import Close, CloseCode
 
+from ..codec import Codec, CodecSource
 from ..endpoint import Endpoint
 from ..errors import ConfigError, EncodeError
 from ..events import CloseReason
-from ..handler import Codec, CodecSource
 from ..limits import KIB
 from ._common import to_bytes, whole_number
 from ._websocket_frames import BINARY, TEXT, FrameCodec, MaskingCodec, Text, is_utf8

@@ -16,10 +16,11 @@ from typing import Any, Final
 import anyio
 
 from .. import codecs
+from ..codec import CodecSource
 from ..codecs.proxy_header import format_v1, format_v2
 from ..endpoint import Endpoint
 from ..errors import ConnectError, ConnectTimeout, EndpointError
-from ..handler import CodecSource, StreamHandler
+from ..handler import StreamHandler
 from ..limits import Limits, Timeouts
 from .connections import connection_factory
 from .context import StreamContext

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from .. import codecs
+from ..codec import Codec, CodecSource
 from ..codecs import RawCodec
 from ..endpoint import Endpoint
 from ..errors import ConfigError
 from ..events import Address, Events
-from ..handler import Codec, CodecSource, Connection, StreamHandler
+from ..handler import Connection, StreamHandler
 from ..limits import Limits, Timeouts
 from ..styles import StreamStyle, stream_style
 from .deadlines import Deadlines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import anyio
 
@@ -14,7 +14,8 @@ from ..events import CloseReason
 from ..styles import StreamStyle
 from .context import StreamContext
 from .message_path import CLOSING
-from .stream import BY_INBOX, StreamConnection
+from .receiving import BodyReceivingConnection
+from .stream import BY_INBOX
 
 try:
     from ._awaiting import Awaiting
@@ -27,7 +28,7 @@ __all__ = ["CoroutineConnection"]
 M = TypeVar("M")
 
 
-class CoroutineConnection(Awaiting, StreamConnection[M]):
+class CoroutineConnection(Awaiting, BodyReceivingConnection[M]):
     """A connection whose messages are taken by :meth:`receive` or ``async for``.
 
     On a server one task runs the handler; a client has no task, its user's own code receives.
@@ -60,11 +61,11 @@ class CoroutineConnection(Awaiting, StreamConnection[M]):
         self._inbox.extend(messages)
         if self.bytes_received - self._inbox_mark > self._context.limits.max_inbound:
             self._hold(BY_INBOX)
-        self._wake_receiver()
+        self.wake_receiver()
 
     def _end_of_messages(self) -> None:
         self._ended = True
-        self._wake_receiver()
+        self.wake_receiver()
 
     def _meet_fault(self, fault: ProtocolError) -> None:
         # The coroutine meets it once it has taken all that came before; it may still write why.
@@ -72,23 +73,18 @@ class CoroutineConnection(Awaiting, StreamConnection[M]):
             self._fault = fault
             self._ended = True
             self._hold(BY_INBOX)
-            self._wake_receiver()
+            self.wake_receiver()
 
     def pause_writing(self) -> None:
         # Not held: the coroutine decides. A client that stopped reading while it cannot write, talking to a server
         # that does the same, would wait for ever.
         self._congested = True
 
-    def _wake_receiver(self) -> None:
-        receiver = self._receiver
-        if receiver is not None and not receiver.done():
-            receiver.set_result(None)
-
     def _wake(self) -> None:
         super()._wake()
         if self._held & CLOSING:
             self._ended = True
-            self._wake_receiver()
+            self.wake_receiver()
 
     # ---- out: the coroutine takes from here ----------------------------------------------------
 
@@ -112,7 +108,7 @@ class CoroutineConnection(Awaiting, StreamConnection[M]):
         if self._codec.fault is not None:
             self._meet_fault(self._codec.fault)
 
-    def _raise_end(self) -> None:
+    def _raise_end(self) -> NoReturn:
         """Raise what says why there is no message any more."""
         if self._fault is not None:
             raise anyio.BrokenResourceError(str(self._fault)) from self._fault
@@ -201,7 +197,7 @@ class CoroutineConnection(Awaiting, StreamConnection[M]):
         if not self._ended:
             self._ended = True
             self._hold(BY_INBOX)
-            self._wake_receiver()
+            self.wake_receiver()
 
     def cancel(self) -> None:
         """End the handler's task; the drain deadline has passed."""
@@ -210,7 +206,7 @@ class CoroutineConnection(Awaiting, StreamConnection[M]):
 
     def _finish(self) -> None:
         self._ended = True
-        self._wake_receiver()
+        self.wake_receiver()
         if self._task is None:
             super()._finish()
         elif self._names is None:  # the task finishes, once it has; by then uvloop's transport has forgotten them

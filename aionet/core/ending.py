@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ..codec import Codec
 from ..events import CloseReason, ConnectionClosed
-from ..handler import Codec
 from .context import StreamContext
 from .flow import nowhere
 from .loop import FAILURES

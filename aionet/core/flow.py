@@ -15,8 +15,9 @@ from typing import Any, Final, Protocol, TypeVar
 
 import anyio
 
+from ..codec import Codec
 from ..events import Address, CloseReason, ConnectionStats, Event, HandlerFailed
-from ..handler import Codec, Connection, TLSFacts
+from ..handler import Connection, TLSFacts
 from .context import StreamContext
 from .loop import LoopShared
 from .message_path import CLOSING, MessagePath

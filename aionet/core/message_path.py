@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
+from ..codec import Codec
 from ..errors import ProtocolError
-from ..handler import Codec
 from .loop import FAILURES, LoopShared
 
 __all__ = ["BATCHES", "CHUNKS", "CLOSING", "FLUSH_AT", "MESSAGES", "MessagePath", "send_to_all"]

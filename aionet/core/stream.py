@@ -15,6 +15,7 @@ from typing import Any, Final, Self, TypeVar, cast
 
 from ..errors import ProtocolError
 from ..events import CloseReason, ConnectionOpened
+from ..handler import WritableBuffer
 from .context import ConnectionNames, StreamContext
 from .ending import EndingConnection
 from .flow import reason_of
@@ -286,6 +287,9 @@ class StreamConnection(EndingConnection[M]):
 
     async def receive(self) -> M:
         return self.receive_nowait()
+
+    async def receive_into(self, buffer: WritableBuffer, at_least: int = 1) -> int:
+        raise RuntimeError("bytes of this connection go to its handler's callbacks; receive_into() is for coroutines")
 
     def receive_nowait(self) -> M:
         raise RuntimeError("messages of this connection go to its handler's callbacks; receive() is for coroutines")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+from ..codec import Codec
 from ..codecs import JsonCodec, RawCodec
 from ..errors import ConfigError
-from ..handler import Codec
 from ..limits import KIB
 
 __all__ = ["Script", "generated_messages"]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from ..codec import CodecSource
 from ..endpoint import Endpoint
-from ..handler import CodecSource
 from ..limits import Limits, Timeouts
 from ..matching import ConnectionFacts, Matcher, Verdict
 

@@ -10,10 +10,11 @@ import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from ..codec import CodecSource
 from ..datagram import DatagramHandler
 from ..endpoint import Endpoint
 from ..errors import RouteError
-from ..handler import CodecSource, StreamHandler
+from ..handler import StreamHandler
 from ..limits import Limits, Timeouts
 from ..matching import MAX_PEEK, Matcher
 from ..styles import datagram_style, stream_style

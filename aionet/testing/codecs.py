@@ -16,8 +16,8 @@ import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, NoReturn, TypeVar
 
+from ..codec import Codec, CodecSource
 from ..errors import FrameTooLarge, ProtocolError
-from ..handler import Codec, CodecSource
 
 __all__ = ["CodecVerificationError", "verify_codec"]
 

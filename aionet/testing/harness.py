@@ -23,13 +23,14 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+from ..codec import CodecSource
 from ..core.connections import connection_factory
 from ..core.context import StreamContext
 from ..core.coroutine import CoroutineConnection
 from ..core.deadlines import Deadlines, resolution
 from ..core.stream import StreamConnection
 from ..events import Address, CloseReason, ConnectionClosed, Event, Events, HandlerFailed
-from ..handler import CodecSource, Connection, StreamHandler
+from ..handler import Connection, StreamHandler
 from ..limits import Limits, Timeouts
 from .clock import VirtualClockLoop
 from .memory import MemoryTransport

@@ -224,8 +224,8 @@ def _upload(bench: Bench) -> Case:
         seconds=3.0,
         goals=[] if bench.settings.quick else goals,
         notes=[
-            "dd: the same file, by dd conv=fsync, which hashes nothing. Neither is bound to a core; ours shares them with",
-            "the load generator, which sends from memory, and knows the BLAKE3 beforehand.",
+            "dd: the same file, by dd conv=fsync, which hashes nothing. Neither is bound to a core; ours shares them",
+            "with the load generator, which sends from memory, and knows the BLAKE3 beforehand.",
         ],
     )
 

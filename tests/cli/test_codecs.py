@@ -6,7 +6,7 @@ import pytest
 
 from aionet import JsonCodec, LengthPrefixCodec, LineCodec, NetstringCodec, RawCodec, VarintCodec, WebSocketCodec
 from aionet.cli.codecs import over_websocket, parse_codec
-from aionet.handler import Codec
+from aionet.codec import Codec
 
 
 @pytest.mark.parametrize(

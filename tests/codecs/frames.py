@@ -12,10 +12,10 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
 from aionet import Endpoint, WebSocketCodec
+from aionet.codec import Codec
 from aionet.codecs.websocket import Text
 from aionet.errors import FrameTooLarge, MalformedFrame
 from aionet.events import CloseReason
-from aionet.handler import Codec
 
 KEY = b"\x01\x02\x03\x04"
 MAX_SIZE = 300

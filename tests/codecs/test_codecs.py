@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import aionet.codecs
+from aionet.codec import Codec
 from aionet.codecs import (
     FixedSizeCodec,
     JsonCodec,
@@ -23,7 +24,6 @@ from aionet.codecs import (
     VarintCodec,
 )
 from aionet.errors import EncodeError, ProtocolError
-from aionet.handler import Codec
 from aionet.testing import verify_codec
 
 binary = st.binary(max_size=300)

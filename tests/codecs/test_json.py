@@ -6,9 +6,9 @@ from typing import Any, assert_type
 import msgspec
 import pytest
 
+from aionet.codec import Codec
 from aionet.codecs import JsonCodec, LengthPrefixCodec, LineCodec
 from aionet.errors import ConfigError, EncodeError, FrameTooLarge, IncompleteFrame, MalformedFrame
-from aionet.handler import Codec
 from aionet.testing import verify_codec
 
 

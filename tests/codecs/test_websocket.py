@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from aionet import Endpoint, JsonCodec, LengthPrefixCodec, LineCodec, NetstringCodec, RawCodec, WebSocketCodec
+from aionet.codec import Codec
 from aionet.codecs.websocket import ClientCodec, Page, Text
 from aionet.errors import ConfigError, EncodeError, FrameTooLarge, IncompleteFrame, MalformedFrame
 from aionet.events import CloseReason
-from aionet.handler import Codec
 from aionet.testing import verify_codec
 
 from .frames import close, feed, frame, read_frames, text

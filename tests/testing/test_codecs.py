@@ -9,9 +9,9 @@ from typing import Any, Self
 
 import pytest
 
+from aionet.codec import Codec
 from aionet.codecs import LineCodec, RawCodec
 from aionet.errors import FrameTooLarge, MalformedFrame
-from aionet.handler import Codec
 from aionet.testing import CodecVerificationError, verify_codec
 
 PAIRS = [(b"\1a", [b"a"]), (b"\0", [b""]), (b"\3bcd\2ef", [b"bcd", b"ef"]), (b"\5hello", [b"hello"])]

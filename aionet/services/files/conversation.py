@@ -153,7 +153,7 @@ class Conversation:
         self._receiving, self._received = (request, started), 0
         return b""
 
-    def take(self, pieces: Sequence[bytes], last: bool, request: Request | None = None) -> bytes:
+    def take(self, pieces: Sequence[bytes | memoryview], last: bool, request: Request | None = None) -> bytes:
         """Some of the body; the answer, if it was the last of it, or one is due before.
 
         ``request``: of which these are the first; unless :meth:`receive` was told of it.

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-__all__ = ["BLOCK", "write_directly"]
+__all__ = ["BLOCK", "Buffers", "write_directly"]
 
 BLOCK: Final = 4096
 """Bytes of which offset and size have to be multiples; disks with larger blocks refuse, and are written as usual."""
@@ -32,12 +32,35 @@ _O_DIRECT: Final[int] = getattr(os, "O_DIRECT", 0)  # Linux, FreeBSD
 _of_thread = threading.local()
 
 
-def write_directly(descriptor: int, pieces: Sequence[bytes], offset: int) -> int:
+class Buffers:
+    """Memory of whole pages, to receive into and to write from without a copy; what is given back is used again.
+
+    Args:
+        size: Bytes of each.
+        kept: How many of those that are given back are kept.
+    """
+
+    def __init__(self, size: int, *, kept: int) -> None:
+        self._size = size
+        self._kept = kept
+        self._free: list[memoryview] = []
+
+    def take(self) -> memoryview:
+        """One that nobody else has, with anything in it."""
+        return self._free.pop() if self._free else memoryview(mmap.mmap(-1, self._size))
+
+    def give_back(self, buffer: memoryview) -> None:
+        """No thread reads or writes it any more."""
+        if len(self._free) < self._kept:
+            self._free.append(buffer)
+
+
+def write_directly(descriptor: int, pieces: Sequence[bytes | memoryview], offset: int) -> int:
     """Write as much of the pieces, one behind the other, as goes this way; how many bytes that were, from the first on.
 
     Args:
         descriptor: Nobody else uses it, or what shares its flags, meanwhile.
-        pieces: They are copied once.
+        pieces: They are copied once, unless it is a single one of whole pages.
         offset: Where the first belongs.
 
     Raises:
@@ -47,13 +70,9 @@ def write_directly(descriptor: int, pieces: Sequence[bytes], offset: int) -> int
     whole = size - size % BLOCK
     if not _O_DIRECT or not _LEAST <= size <= _BUFFER or offset % BLOCK:
         return 0
-    buffer, end = _buffer(), 0
-    for piece in pieces:
-        buffer[end : end + len(piece)] = piece
-        end += len(piece)
     try:
         with _past_the_cache(descriptor):
-            return os.pwrite(descriptor, buffer[:whole], offset)
+            return os.pwrite(descriptor, _in_whole_pages(pieces)[:whole], offset)
     except OSError as exc:
         if exc.errno in (errno.EINVAL, errno.EOPNOTSUPP):
             return 0
@@ -68,6 +87,16 @@ def _past_the_cache(descriptor: int) -> Iterator[None]:
         yield
     finally:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
+
+
+def _in_whole_pages(pieces: Sequence[bytes | memoryview]) -> memoryview:
+    if len(pieces) == 1 and isinstance(pieces[0], memoryview):
+        return pieces[0]  # of Buffers; were it another, the system would refuse it
+    buffer, end = _buffer(), 0
+    for piece in pieces:
+        buffer[end : end + len(piece)] = piece
+        end += len(piece)
+    return buffer
 
 
 def _buffer() -> memoryview:

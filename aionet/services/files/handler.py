@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Any, Final, TypeVar, TypeVarTuple, cast
 
 import anyio
@@ -21,10 +20,11 @@ from aionet.routing import regex
 
 from .commands import commands
 from .conversation import Close, Conversation, Pause, Service, Step
-from .direct import BLOCK
+from .direct import Buffers
 from .disk import THREADS, Disk, Lease
 from .errors import from_os_error
 from .hashing import choose
+from .incoming import BUFFER, IncomingBody, receive_whole
 from .manifest import Hashes
 from .paths import Directory
 from .reading import Sending
@@ -36,12 +36,6 @@ __all__ = ["Files"]
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
-
-_GATHERED: Final = 1 * MIB
-"""Bytes of an upload that a thread writes and hashes at once, while as many more come in."""
-
-_ENOUGH: Final = 64 * KIB
-"""Bytes of an upload that are worth a hop to a thread. After a cut as many that had come may be sent again."""
 
 _COLLECTED: Final = 64 * KIB
 """Bytes of a body that is waited for, instead of being written piece by piece."""
@@ -104,9 +98,9 @@ class Files(StreamHandler[Message]):
         self.codec = RequestCodec(max_body=MAX_SIZE if checked.writable else _PASSED_OVER)
         self.limits = Limits(
             # A connection holds a descriptor for its file, and if it writes up to 32 more for a moment; and in bytes
-            # what is said below, and half as much in the threads: 100 KiB, or 3 MiB if it writes.
+            # what is said below, and while it writes two buffers: 130 KiB, or 2 MiB.
             max_connections=1_000,
-            max_inbound=2 * _GATHERED if checked.writable else 64 * KIB,
+            max_inbound=64 * KIB,
         )
         offered = choose(algorithms)
         self._service = Service(
@@ -117,6 +111,7 @@ class Files(StreamHandler[Message]):
             offered,
         )
         self._reading, self._writing = Disk(threads), Disk(_WRITING_THREADS)
+        self._buffers = Buffers(BUFFER, kept=2 * _WRITING_THREADS)
 
     def on_connect(self, conn: Connection[Message]) -> None:
         """Nothing is said: the client speaks first."""
@@ -149,9 +144,7 @@ class Files(StreamHandler[Message]):
         if isinstance(message, Batch):
             await self._answer(conn, message)
         elif isinstance(message, Request) and message.size <= _COLLECTED and message.verb != "PUT":
-            pieces: list[bytes] = []
-            await _gather(conn, pieces, message.size)
-            await self._answer(conn, [(message, b"".join(pieces))])
+            await self._answer(conn, [(message, await receive_whole(conn, message.size))])
         elif isinstance(message, Request):
             await self._receive(conn, message)
 
@@ -168,30 +161,23 @@ class Files(StreamHandler[Message]):
             step = await self._run(conn, conversation.go_on, sent)
 
     async def _receive(self, conn: Connection[Message], request: Request) -> None:
-        """Take a large body, as it comes: what is there is written, while more comes in."""
-        conversation, missing = _conversation(conn), request.size
-        pieces: list[bytes] = []
-        missing -= _take_what_is_there(conn, pieces, min(missing, _GATHERED))
-        begin: Request | None = request
-        answer = b""
-        if not pieces:  # whoever sends nothing behind the line may wait for a refusal
-            begin, answer = None, await self._run(conn, conversation.receive, request)
-        while not answer:
-            try:
-                missing -= await _gather(conn, pieces, min(missing, _GATHERED), _ENOUGH)
-            except (anyio.EndOfStream, anyio.BrokenResourceError):
-                if pieces:  # they came, and whoever goes on with the upload need not send them again
-                    await self._run(conn, conversation.take, pieces, False, begin)
-                raise
-            left = _split_off(pieces, BLOCK) if missing else b""
-            answer = await self._run(conn, conversation.take, pieces, not missing, begin)
-            begin, pieces = None, [left] if left else []
-        _report(conn, conversation)
-        await conn.send(answer)
-        if missing > _PASSED_OVER:
-            conn.close()
-        elif missing:
-            await _gather(conn, [], missing)
+        """Take a large body."""
+        conversation, begin = _conversation(conn), [request]
+
+        async def take(data: memoryview, last: bool) -> bytes:
+            return await self._run(conn, conversation.take, [data], last, begin.pop() if begin else None)
+
+        with IncomingBody(conn, request.size, self._buffers, take) as body:
+            answer = b""
+            if not body.has_begun():  # whoever sends nothing behind the line may wait for a refusal
+                answer = await self._run(conn, conversation.receive, begin.pop())
+            answer = answer or await body.run()
+            _report(conn, conversation)
+            await conn.send(answer)
+            if body.missing > _PASSED_OVER:
+                conn.close()
+            else:
+                await body.pass_over()
 
     async def _run(self, conn: Connection[Message], function: Callable[[*Ts], R], *args: *Ts) -> R:
         """Call a method of the conversation in a thread. It is closed only when the thread is out of it."""
@@ -231,39 +217,6 @@ async def _act(conn: Connection[Message], conversation: Conversation, step: Step
     elif isinstance(action, Close):
         conn.close()
     return 0
-
-
-async def _gather(conn: Connection[Message], pieces: list[bytes], wanted: int, enough: int = MAX_SIZE) -> int:
-    """Wait for bytes of a body: all that are ``wanted``, or what is there once these are ``enough``; how many."""
-    size = 0
-    while size < min(wanted, enough):
-        piece = await conn.receive()
-        assert isinstance(piece, bytes)  # the codec gives nothing else until the body is complete
-        pieces.append(piece)
-        size += len(piece)
-    return size + _take_what_is_there(conn, pieces, wanted - size)
-
-
-def _take_what_is_there(conn: Connection[Message], pieces: list[bytes], wanted: int) -> int:
-    """Take the pieces of a body that have come; at most so many bytes, and one piece more."""
-    size = 0
-    with suppress(anyio.WouldBlock):
-        while size < wanted:
-            piece = conn.receive_nowait()
-            assert isinstance(piece, bytes)
-            pieces.append(piece)
-            size += len(piece)
-    return size
-
-
-def _split_off(pieces: list[bytes], block: int) -> bytes:
-    """Take off what is behind the last whole block: then the next bytes begin one, too."""
-    count = sum(map(len, pieces)) % block
-    if not count or len(pieces[-1]) <= count:
-        return b""
-    left = pieces[-1][-count:]
-    pieces[-1] = pieces[-1][:-count]
-    return left
 
 
 def _report(conn: Connection[Message], conversation: Conversation) -> None:

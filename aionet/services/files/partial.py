@@ -123,7 +123,7 @@ class Upload:
         if algorithm is not self._algorithm:
             self._algorithm, self._hash, self._hashed = algorithm, algorithm.new(), 0
 
-    def write(self, pieces: Sequence[bytes], offset: int) -> None:
+    def write(self, pieces: Sequence[bytes | memoryview], offset: int) -> None:
         """Put the pieces there, one behind the other, from ``offset`` on.
 
         Raises:
@@ -153,7 +153,7 @@ class Upload:
                     self._close()
             raise
 
-    def _write(self, descriptor: int, pieces: Sequence[bytes], offset: int, end: int) -> None:
+    def _write(self, descriptor: int, pieces: Sequence[bytes | memoryview], offset: int, end: int) -> None:
         usage, before = self._partials.usage, self.received
         usage.reserve(self.user, max(end - before, 0))
         in_order, hashing = offset == self._hashed, None
@@ -247,17 +247,17 @@ class Upload:
             self._hashed += count
 
 
-def _update(hasher: Hasher, pieces: Sequence[bytes]) -> None:
+def _update(hasher: Hasher, pieces: Sequence[bytes | memoryview]) -> None:
     for piece in pieces:
         hasher.update(piece)
 
 
-def _without(done: int, pieces: Sequence[bytes]) -> Sequence[bytes]:
+def _without(done: int, pieces: Sequence[bytes | memoryview]) -> Sequence[bytes | memoryview]:
     """What is left of them behind the first ``done`` bytes."""
     return [b"".join(pieces)[done:]] if done else pieces
 
 
-def _write_all(descriptor: int, pieces: Sequence[bytes], offset: int) -> None:
+def _write_all(descriptor: int, pieces: Sequence[bytes | memoryview], offset: int) -> None:
     for start in range(0, len(pieces), _MAX_VECTORS):
         some = pieces[start : start + _MAX_VECTORS]
         size, written = sum(map(len, some)), 0

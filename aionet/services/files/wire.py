@@ -187,6 +187,13 @@ class _FilesCodec(Codec[Message]):
     def buffered(self) -> int:
         return len(self._header)
 
+    @property
+    def body_left(self) -> int:  # type: ignore[override]
+        return self._missing
+
+    def skip_body(self, count: int) -> None:
+        self._missing -= count
+
     def _feed_body(self, data: bytes, position: int, messages: list[Message]) -> int:
         taken = min(len(data) - position, self._missing)
         self._missing -= taken

@@ -84,7 +84,7 @@ class Writing:
         self._upload.announce(self._at, max(self._at, options.get("total", 0)))
         self._upload.hash_with(options.get("hash", SHA256))
 
-    def write(self, pieces: Sequence[bytes]) -> None:
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Some of the bytes of a ``PUT``.
 
         Raises:

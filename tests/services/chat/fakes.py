@@ -8,9 +8,10 @@ from typing import Any
 import anyio
 
 from aionet import CloseReason, Connection
+from aionet.codec import Codec
 from aionet.errors import FrameTooLarge
 from aionet.events import Address, ConnectionStats, Event
-from aionet.handler import Codec, TLSFacts
+from aionet.handler import TLSFacts, WritableBuffer
 from aionet.services.chat import Chat
 from aionet.services.chat.wire import ChatCodec
 
@@ -71,6 +72,9 @@ class FakeConnection(Connection[bytes]):
 
     def wants(self, kind: type[Event]) -> bool:
         raise NotImplementedError("a chat reports nothing")
+
+    async def receive_into(self, buffer: WritableBuffer, at_least: int = 1) -> int:
+        raise AssertionError("a chat has no bodies")
 
     async def receive(self) -> bytes:
         while not self._inbox:

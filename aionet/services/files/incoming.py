@@ -1,0 +1,140 @@
+"""The body of a ``PUT`` as it comes: while one buffer is written and hashed in threads, the other one is filled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+
+from aionet import Connection
+
+from .direct import BLOCK, Buffers
+from .disk import heard
+from .wire import Message
+
+__all__ = ["BUFFER", "IncomingBody", "receive_whole"]
+
+BUFFER: Final = 1024 * 1024
+"""Bytes of each of the two buffers: what a thread writes and hashes at once."""
+
+_ENOUGH: Final = 64 * 1024
+"""Bytes that are worth a hop to a thread. After a cut as many that had come may be sent again."""
+
+Take = Callable[[memoryview, bool], Awaitable[bytes]]
+"""``take(data, last)``: write it, in a thread; the answer to the client, if there is one already."""
+
+
+class IncomingBody:
+    """A body that is too large to be waited for. A context manager: when it is left the buffers go back.
+
+    Args:
+        conn: Where it comes from.
+        size: Bytes of it.
+        buffers: Of :data:`BUFFER` bytes.
+        take: Is given all of it, in order, one call at a time; each but the last ends at a whole block of the file.
+
+    Attributes:
+        missing: Bytes that have not come.
+    """
+
+    def __init__(self, conn: Connection[Message], size: int, buffers: Buffers, take: Take) -> None:
+        self.missing = size
+        self._conn = conn
+        self._take = take
+        self._buffers = buffers
+        self._filling, self._other = buffers.take(), buffers.take()
+        self._filled = 0
+        self._taking: asyncio.Future[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._taking is None or self._taking.done():  # if not, a thread is still at one of them
+            self._buffers.give_back(self._filling)
+            self._buffers.give_back(self._other)
+
+    def has_begun(self) -> bool:
+        """Whether some of it has come."""
+        with suppress(anyio.WouldBlock):
+            piece = self._conn.receive_nowait()
+            assert isinstance(piece, bytes)  # the codec gives nothing else until the body is complete
+            self._filling[: len(piece)] = piece
+            self._filled += len(piece)
+            self.missing -= len(piece)
+        return self._filled > 0
+
+    async def run(self) -> bytes:
+        """Take it, up to its end or to the first answer; the answer.
+
+        Raises:
+            anyio.EndOfStream, anyio.BrokenResourceError: the connection ended before. What had come was taken.
+            TransferError: as ``take``.
+        """
+        answer = b""
+        while not answer:
+            try:
+                await self._fill()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                if not await self._taken() and self._filled:  # whoever goes on with it need not send these again
+                    await self._take(self._filling[: self._filled], False)
+                raise
+            answer = await self._taken()
+            if not answer:
+                self._begin_to_take()
+                if not self.missing:
+                    answer = await self._taken()
+        return answer
+
+    async def pass_over(self) -> None:
+        """Read past the rest."""
+        while self.missing:
+            self.missing -= await self._conn.receive_into(self._filling[: self.missing])
+
+    async def _fill(self) -> None:
+        """Until there is enough, and then until the buffer is full or those before are taken."""
+        while self.missing and self._filled < BUFFER:
+            enough = _ENOUGH
+            if self._filled >= _ENOUGH and (self._taking is None or self._taking.done()):
+                return
+            room = self._filling[self._filled : self._filled + self.missing]
+            got = await self._conn.receive_into(room, min(enough, len(room)))
+            self._filled += got
+            self.missing -= got
+
+    def _begin_to_take(self) -> None:
+        whole = self._filled - self._filled % BLOCK if self.missing else self._filled
+        taken, rest = self._filling[:whole], self._filling[whole : self._filled]
+        self._other[: len(rest)] = rest
+        self._filling, self._other, self._filled = self._other, self._filling, len(rest)
+        self._taking = asyncio.ensure_future(self._take(taken, not self.missing))
+        self._taking.add_done_callback(heard)
+
+    async def _taken(self) -> bytes:
+        """Wait for those before; the answer, if there is one."""
+        taking, self._taking = self._taking, None
+        if taking is None:
+            return b""
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            self._taking = taking
+            raise
+
+
+async def receive_whole(conn: Connection[Message], size: int) -> bytes:
+    """A body that is small, once all of it is there.
+
+    Raises:
+        anyio.EndOfStream, anyio.BrokenResourceError: the connection ended before.
+    """
+    body, filled = memoryview(bytearray(size)), 0
+    while filled < size:
+        filled += await conn.receive_into(body[filled:], size - filled)
+    return bytes(body)
