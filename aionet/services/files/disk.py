@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Generic, TypeVar, TypeVarTuple
 
-import anyio.to_thread
-from anyio import CancelScope, CapacityLimiter
+from anyio import CancelScope
 
 from .errors import TransferError
 
@@ -37,11 +37,15 @@ class Disk:
     """
 
     def __init__(self, threads: int = THREADS) -> None:
-        self._limiter = CapacityLimiter(threads)
+        self._pool = ThreadPoolExecutor(threads, "aionet-disk")
+
+    def start(self, function: Callable[[*Ts], R], *args: *Ts) -> asyncio.Future[R]:
+        """Call it in a thread, now if one is free; what it returns or raises is the future's."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
 
     async def run(self, function: Callable[[*Ts], R], *args: *Ts) -> R:
         """Call it in a thread. Cancelled, the task goes on at once, and the thread finishes unheard."""
-        return await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=True, limiter=self._limiter)
+        return await self.start(function, *args)
 
 
 class Lease(Generic[T]):
@@ -53,7 +57,7 @@ class Lease(Generic[T]):
 
     def __init__(self, close: Callable[[T], object]) -> None:
         self._close = close
-        self._turn = asyncio.Lock()
+        self._last: asyncio.Future[Any] | None = None  # the call before
         self._lock = threading.Lock()  # held for a few assignments only: never waits for the disk
         self._held: list[T] = []
         self._busy = False
@@ -86,18 +90,31 @@ class Lease(Generic[T]):
             TransferError: it was released before its turn came.
             Exception: what ``function`` raised.
         """
-        call = asyncio.ensure_future(self._in_turn(disk, lambda thing: function(thing, *args)))
-        call.add_done_callback(heard)
+        call = self.start(disk, function, *args)
         await asyncio.wait((call,))  # which does not cancel what it waits for
         return call.result()
 
-    async def _in_turn(self, disk: Disk, function: Callable[[T], R]) -> R:
-        async with self._turn:
-            return await disk.run(self._call, function)
+    def start(self, disk: Disk, function: Callable[[T, *Ts], R], *args: *Ts) -> asyncio.Future[R]:
+        """As :meth:`run`, for whoever has something else to do meanwhile. The thread has it when this returns, unless
+        a call before it is under way. Whoever waits for the future does not cancel it."""
+        before = self._last
+        if before is None or before.done():
+            call = disk.start(self._call, function, *args)
+        else:
+            call = asyncio.ensure_future(self._call_behind(before, disk, function, *args))
+        call.add_done_callback(heard)
+        self._last = call
+        return call
 
-    def _call(self, function: Callable[[T], R]) -> R:
+    async def _call_behind(
+        self, before: asyncio.Future[Any], disk: Disk, function: Callable[[T, *Ts], R], *args: *Ts
+    ) -> R:
+        await asyncio.wait((before,))
+        return await disk.start(self._call, function, *args)
+
+    def _call(self, function: Callable[[T, *Ts], R], *args: *Ts) -> R:
         with self.use() as thing:
-            return function(thing)
+            return function(thing, *args)
 
     @contextmanager
     def use(self) -> Iterator[T]:

@@ -7,6 +7,7 @@ holds is bounded: the chunks received last, the answers to be sent next, and nev
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar, TypeVarTuple, cast
@@ -164,8 +165,8 @@ class Files(StreamHandler[Message]):
         """Take a large body."""
         conversation, begin = _conversation(conn), [request]
 
-        async def take(data: memoryview, last: bool) -> bytes:
-            return await self._run(conn, conversation.take, [data], last, begin.pop() if begin else None)
+        def take(data: memoryview, last: bool) -> asyncio.Future[bytes]:
+            return self._start(conn, conversation.take, [data], last, begin.pop() if begin else None)
 
         with IncomingBody(conn, request.size, self._buffers, take) as body:
             answer = b""
@@ -181,9 +182,14 @@ class Files(StreamHandler[Message]):
 
     async def _run(self, conn: Connection[Message], function: Callable[[*Ts], R], *args: *Ts) -> R:
         """Call a method of the conversation in a thread. It is closed only when the thread is out of it."""
+        call = self._start(conn, function, *args)
+        await asyncio.wait((call,))  # which does not cancel what it waits for
+        return call.result()
+
+    def _start(self, conn: Connection[Message], function: Callable[[*Ts], R], *args: *Ts) -> asyncio.Future[R]:
         connected = cast(_Connected, conn.state)
         disk = self._writing if connected.conversation.writes else self._reading
-        return await connected.lease.run(disk, lambda _: function(*args))
+        return connected.lease.start(disk, lambda _: function(*args))
 
 
 class _Connected:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
@@ -13,19 +13,18 @@ import anyio
 from aionet import Connection
 
 from .direct import BLOCK, Buffers
-from .disk import heard
 from .wire import Message
 
 __all__ = ["BUFFER", "IncomingBody", "receive_whole"]
 
-BUFFER: Final = 1024 * 1024
+BUFFER: Final = 2 * 1024 * 1024
 """Bytes of each of the two buffers: what a thread writes and hashes at once."""
 
 _ENOUGH: Final = 64 * 1024
 """Bytes that are worth a hop to a thread. After a cut as many that had come may be sent again."""
 
-Take = Callable[[memoryview, bool], Awaitable[bytes]]
-"""``take(data, last)``: write it, in a thread; the answer to the client, if there is one already."""
+Take = Callable[[memoryview, bool], asyncio.Future[bytes]]
+"""``take(data, last)``: begin to write it, in a thread; the answer to the client, if there is one already."""
 
 
 class IncomingBody:
@@ -83,7 +82,8 @@ class IncomingBody:
                 await self._fill()
             except (anyio.EndOfStream, anyio.BrokenResourceError):
                 if not await self._taken() and self._filled:  # whoever goes on with it need not send these again
-                    await self._take(self._filling[: self._filled], False)
+                    self._taking = self._take(self._filling[: self._filled], False)
+                    await self._taken()
                 raise
             answer = await self._taken()
             if not answer:
@@ -113,19 +113,14 @@ class IncomingBody:
         taken, rest = self._filling[:whole], self._filling[whole : self._filled]
         self._other[: len(rest)] = rest
         self._filling, self._other, self._filled = self._other, self._filling, len(rest)
-        self._taking = asyncio.ensure_future(self._take(taken, not self.missing))
-        self._taking.add_done_callback(heard)
+        self._taking = self._take(taken, not self.missing)
 
     async def _taken(self) -> bytes:
         """Wait for those before; the answer, if there is one."""
-        taking, self._taking = self._taking, None
-        if taking is None:
+        if self._taking is None:
             return b""
-        try:
-            return await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            self._taking = taking
-            raise
+        await asyncio.wait((self._taking,))  # which does not cancel what it waits for
+        return self._taking.result()
 
 
 async def receive_whole(conn: Connection[Message], size: int) -> bytes:

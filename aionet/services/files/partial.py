@@ -16,13 +16,12 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Final
 
 from .direct import write_directly
 from .errors import Busy, Code, Mismatch, TransferError, from_os_error, make_error, shown
-from .hashing import SHA256, Algorithm, Hasher
+from .hashing import SHA256, Algorithm
 from .paths import PARTIAL_DIRECTORY, Directory
 from .rules import ANYBODY, Rules
 from .syscalls import start_writing
@@ -45,9 +44,6 @@ _WRITE_BEHIND: Final = 64 * 1024 * 1024
 
 _LARGE: Final = 16 * 1024 * 1024
 """Bytes of a file from which on it is written past the page cache. Smaller ones go to the disk many at once."""
-
-_HASHING_THREADS: Final = 4
-"""Threads in which large uploads are hashed while others wait for the disk: as many as there are of those."""
 
 _SILENCE: Final = 5.0
 """Seconds without a byte after which a connection at an upload gives way to another that goes on with it: after a cut
@@ -156,9 +152,6 @@ class Upload:
     def _write(self, descriptor: int, pieces: Sequence[bytes | memoryview], offset: int, end: int) -> None:
         usage, before = self._partials.usage, self.received
         usage.reserve(self.user, max(end - before, 0))
-        in_order, hashing = offset == self._hashed, None
-        if in_order and self._is_large:  # the disk is waited for by another thread than the hash is reckoned in
-            hashing = self._partials.hashing.submit(_update, self._hash, pieces)
         try:
             done = write_directly(descriptor, pieces, offset) if self._is_large else 0
             if done < end - offset:
@@ -167,18 +160,14 @@ class Upload:
         except OSError as exc:
             self.received = os.fstat(descriptor).st_size
             usage.release(self.user, max(end - before, 0) - (self.received - before))
-            if offset < self._hashed or hashing is not None:
-                self._forget_hash()
+            self._forget_hash(offset)
             raise from_os_error(exc, self.name) from None
-        finally:
-            if hashing is not None:
-                hashing.result()
-        if in_order:
-            if hashing is None:
-                _update(self._hash, pieces)
+        if offset == self._hashed:
+            for piece in pieces:
+                self._hash.update(piece)
             self._hashed = end
-        elif offset < self._hashed:
-            self._forget_hash()
+        else:
+            self._forget_hash(offset)
         if self.received - self._started >= _WRITE_BEHIND:
             start_writing(descriptor, self._started, self.received - self._started)
             self._started = self.received
@@ -233,8 +222,9 @@ class Upload:
         if descriptor >= 0:
             os.close(descriptor)
 
-    def _forget_hash(self) -> None:
-        self._hash, self._hashed = self._algorithm.new(), 0
+    def _forget_hash(self, offset: int) -> None:
+        if offset < self._hashed:
+            self._hash, self._hashed = self._algorithm.new(), 0
 
     def _catch_up(self, descriptor: int) -> None:
         """Hash what was received in another connection, or not in order."""
@@ -245,11 +235,6 @@ class Upload:
                 raise OSError(errno.EIO, "a partial file became smaller")
             self._hash.update(buffer[:count])
             self._hashed += count
-
-
-def _update(hasher: Hasher, pieces: Sequence[bytes | memoryview]) -> None:
-    for piece in pieces:
-        hasher.update(piece)
 
 
 def _without(done: int, pieces: Sequence[bytes | memoryview]) -> Sequence[bytes | memoryview]:
@@ -282,7 +267,6 @@ class Partials:
         self._held: weakref.WeakValueDictionary[str, Upload] = weakref.WeakValueDictionary()  # of this process
         self._lock_directory = threading.Lock()
         self._next_expiry = 0.0
-        self.hashing = ThreadPoolExecutor(_HASHING_THREADS, "aionet-hashing")
 
     def open(self, user: str, name: str, upload: str, *, create: bool) -> Upload | None:
         """Be at this upload; ``None`` if there is none and none is to be made.
