@@ -8,10 +8,10 @@ in the end, its manifest tells which chunks to send again.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import zip_longest
 from typing import Final
 
 from aionet.errors import ConnectError
@@ -31,10 +31,17 @@ from .remote import Remote
 __all__ = ["PIECE", "commit_request", "put_request", "send_file"]
 
 PIECE: Final = 1024 * 1024
-"""Bytes sent and acknowledged at once: as many as a server reads past, so that it can refuse a piece in words."""
+"""Bytes read and sent at once; and at first acknowledged at once: a server reads past so many, and refuses in words."""
+
+_MOST_PIECES: Final = 16
+"""Pieces in one ``PUT``, if they are acknowledged quickly: a server writes some of a body while the rest comes in."""
+
+_QUICK: Final = 0.25
+_SLOW: Final = 1.0
+"""Seconds between two acknowledgements, below and above which the next ``PUT`` has twice, or half, as many pieces."""
 
 _AHEAD: Final = 4
-"""Pieces sent and not acknowledged."""
+"""Requests sent and not acknowledged."""
 
 _ROUNDS: Final = 3
 """How often damaged chunks are sent again, and how often a file may change, before that is an error."""
@@ -122,6 +129,8 @@ class _Upload:
         self._wanted = wanted
         self._repairs: deque[Range] = deque()  # chunks that the server has, and has wrong
         self._patience = remote.patience(original.size)
+        self._together = 1  # pieces in the next PUT
+        self._acknowledged_at = 0.0
 
     async def run(self) -> Digest:
         algorithm = await self._remote.agree(self._wanted, patience=self._patience)
@@ -196,12 +205,17 @@ class _Upload:
         asked: deque[Range] = deque()
         size, algorithm = self._original.size, channel.algorithm(self._wanted)
         pieces = [*self._repairs, *_units([(received, size)])] or [(0, 0)]  # of an empty file, one empty piece
+        repairs, begins = len(self._repairs), 0
+        self._together, self._acknowledged_at = 1, time.monotonic()
         try:
-            async for (start, end), data in self._read(pieces):
-                if len(asked) == _AHEAD:
-                    await self._acknowledged(channel, asked)
-                channel.post(put_request(self._name, self._original.upload, start, len(data), size, algorithm))
-                asked.append((start, end))
+            async for number, data in self._read(pieces):
+                if number == begins:
+                    if len(asked) == _AHEAD:
+                        await self._acknowledged(channel, asked)
+                    begins += 1 if number < repairs else self._together
+                    start, end = pieces[number][0], pieces[min(begins, len(pieces)) - 1][1]
+                    channel.post(put_request(self._name, self._original.upload, start, end - start, size, algorithm))
+                    asked.append((start, end))
                 await self._send_body(channel, data)
             while asked:
                 await self._acknowledged(channel, asked)
@@ -211,14 +225,14 @@ class _Upload:
                     await self._acknowledged(channel, asked)
             raise
 
-    async def _read(self, pieces: Sequence[Range]) -> AsyncIterator[tuple[Range, bytes]]:
-        """Each piece with its bytes: the next is read, and hashed, while one is sent."""
+    async def _read(self, pieces: Sequence[Range]) -> AsyncIterator[tuple[int, bytes]]:
+        """Each piece's number and bytes: the next is read, and hashed, while one is sent."""
         coming = [self._begin_to_read(piece) for piece in pieces[:1]]
-        for piece, next_piece in zip_longest(pieces, pieces[1:]):
+        for number, next_piece in enumerate([*pieces[1:], None]):
             data = await coming.pop()
             if next_piece is not None:
                 coming.append(self._begin_to_read(next_piece))
-            yield piece, data
+            yield number, data
 
     def _begin_to_read(self, piece: Range) -> asyncio.Task[bytes]:
         start, end = piece
@@ -234,6 +248,12 @@ class _Upload:
     async def _acknowledged(self, channel: Channel, asked: deque[Range]) -> None:
         await channel.reply()
         start, end = asked.popleft()
+        now = time.monotonic()
+        if now - self._acknowledged_at < _QUICK:
+            self._together = min(2 * self._together, _MOST_PIECES)
+        elif now - self._acknowledged_at > _SLOW:
+            self._together = max(self._together // 2, 1)
+        self._acknowledged_at = now
         if self._repairs and self._repairs[0] == (start, end):
             self._repairs.popleft()
         self._progress.advance(self._file, end - start)

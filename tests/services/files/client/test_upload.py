@@ -6,11 +6,14 @@ import hashlib
 import os
 import random
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from aionet.events import TransferFinished
 from aionet.services.files.client.original import upload_id
 from aionet.services.files.client.progress import Progress
 from aionet.services.files.client.remote import Remote
@@ -48,6 +51,23 @@ async def test_files_of_all_sizes(served_root: Path, tmp_path: Path, size: int, 
     assert (served_root / "copy").read_bytes() == data
     assert (served_root / "copy").stat().st_mtime_ns == 1234567890123456789
     assert (progress.done, progress.files_done, progress.under_way) == (size, 1, [])
+
+
+@pytest.mark.parametrize(("seconds", "puts"), [(0.0, [1, 1, 1, 1, 2, 4, 8, 16, 6]), (2.0, [1] * 40)])
+async def test_a_put_grows_as_long_as_the_server_is_quick(
+    served_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, puts: list[int]
+) -> None:
+    times = count()
+    clock = SimpleNamespace(monotonic=lambda: next(times) * seconds)
+    monkeypatch.setitem(send_file.__globals__, "time", clock)  # the package has a function of the module's name
+    finished: list[TransferFinished] = []
+    data = os.urandom(40 * MIB)
+    (tmp_path / "file").write_bytes(data)
+    async with serve(writable(served_root)) as served, Remote(served.endpoint) as remote:
+        served.server.events.subscribe(finished.append, TransferFinished)
+        await send_file(remote, str(tmp_path / "file"), "copy")
+    assert [event.bytes // PIECE for event in finished if event.verb == "PUT"] == puts
+    assert (served_root / "copy").read_bytes() == data
 
 
 async def test_twenty_cuts(served_root: Path, tmp_path: Path, pauses: list[float]) -> None:
