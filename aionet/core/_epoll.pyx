@@ -381,6 +381,7 @@ cdef class SocketTransport(_Watched):
     cdef bint _buffered        # the protocol is an asyncio.BufferedProtocol
     cdef bint _reading         # unless paused
     cdef bint _congested       # the protocol was told to pause writing
+    cdef bint _awaits_room     # not to send what waits, but because somebody else wants to write to the socket
     cdef bint _eof             # the peer's
     cdef bint _said_eof        # write_eof() was called
     cdef bint _closing
@@ -519,7 +520,7 @@ cdef class SocketTransport(_Watched):
         if not self._doomed:
             if self._reading and not self._eof and not self._closing:
                 wanted = EPOLLIN
-            if self._size:
+            if self._size or self._awaits_room:
                 wanted |= EPOLLOUT
         if wanted != self._armed:
             try:
@@ -577,13 +578,29 @@ cdef class SocketTransport(_Watched):
     def writelines(self, list_of_data):
         self.write(b"".join(list_of_data))
 
+    def await_room(self):
+        """The socket is full, says who writes to it himself (sendfile): the protocol pauses writing until it is not.
+
+        Until then ``get_write_buffer_size()`` is 1 at least: something waits to be taken by the peer.
+        """
+        if not self._closing and not self._doomed:
+            self._awaits_room = True
+            self._rearm()
+            if not self._congested:
+                self._tell(True)
+
     cdef int _flush(self) except -1:
-        cdef ssize_t sent = self._send_waiting()
+        cdef ssize_t sent
+        if self._awaits_room:
+            self._awaits_room = False
+            self._rearm()
+        sent = self._send_waiting() if self._size else 0
         if sent < 0:
             if not _for_now(-sent):
                 self._lose(_failure(-sent))
             return 0
-        self._forget(sent)
+        if sent:
+            self._forget(sent)
         try:
             if self._congested and self._size <= self._low:
                 self._tell(False)
@@ -668,7 +685,7 @@ cdef class SocketTransport(_Watched):
         return self._low, self._high
 
     def get_write_buffer_size(self):
-        return self._size
+        return self._size or self._awaits_room
 
     def can_write_eof(self):
         return True

@@ -3,8 +3,8 @@
 ::
 
     the socket has room       os.sendfile, a window at a time
-    it is full                a small piece goes through the transport, whose buffer tells when there is room again:
-                              no second descriptor is needed to wait with, and the send deadline holds as for any bytes
+    it is full                a native transport tells when there is room again. To another a small piece is given, and
+                              its buffer tells: no second descriptor is needed to wait with. The send deadline holds
     TLS, a codec's frames     pieces are read and written, as long as the peer keeps up
 
 Both read only what is in the page cache already (``RWF_NOWAIT``); the rest is fetched in a thread first, so that a slow
@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -28,6 +29,7 @@ from ..events import CloseReason
 from .context import StreamContext
 from .flow import RESETS, OutboundConnection
 from .message_path import CLOSING
+from .tcp_info import TCP_INFO_SIZE, parse_tcp_info
 
 __all__ = ["FileSendingConnection"]
 
@@ -43,6 +45,16 @@ PIECE: Final = 16 * 1024
 
 COPIED: Final = 128 * 1024
 """Bytes that are read and written at once where the kernel cannot send the file itself."""
+
+LARGE: Final = 1024 * 1024
+"""Bytes of a file from which on the socket's buffer is looked at."""
+
+NEAR: Final = 100
+"""Microseconds of a round trip, up to which the peer is on this machine, or in its rack."""
+
+NEAR_BUFFER: Final = 192 * 1024
+"""Bytes of the send buffer to such a peer (the kernel doubles it): enough for 30 Gbit/s. The 4 MiB that the kernel
+would make of it only let us run ahead of a reader who is as fast, past all caches: half the speed for twice the CPU."""
 
 AHEAD: Final = 2 * 1024 * 1024
 """Bytes that a thread fetches from the disk at once: a hop to it costs as much as sending 256 KiB."""
@@ -129,6 +141,9 @@ class FileSendingConnection(OutboundConnection[M]):
     async def _send_by_kernel(self, transport: asyncio.Transport, file: int, offset: int, count: int) -> int:
         """Returns bytes sent; fewer than ``count`` at the end of the file, or where the kernel cannot send it."""
         to = self.fileno()
+        await_room = getattr(transport, "await_room", None)
+        if count >= LARGE and await_room is not None:
+            _fit_buffer(transport.get_extra_info("socket"))
         sent = fetched = 0
         full = False
         while sent < count:
@@ -144,7 +159,10 @@ class FileSendingConnection(OutboundConnection[M]):
                 try:
                     taken = os.sendfile(to, file, offset + sent, window)
                 except BlockingIOError:
-                    full = True
+                    if await_room is not None:
+                        await_room()
+                    else:
+                        full = True
                     continue
                 except OSError as exc:
                     if exc.errno in _NO_SENDFILE:
@@ -153,11 +171,14 @@ class FileSendingConnection(OutboundConnection[M]):
                         self.abort(CloseReason.PEER_RESET)
                         raise anyio.BrokenResourceError(CloseReason.PEER_RESET.value) from exc
                     raise
-                full = taken < window  # or the end of the file, which the piece will find
+                if await_room is None:
+                    full = taken < window  # or the end of the file, which the piece will find
             if not taken and not full:
                 break
             sent += taken
             self._sent(taken)
+            if taken < window and await_room is not None:  # or the end of the file, which the next call will find
+                await_room()
         return sent
 
     def _send_piece(self, transport: asyncio.Transport, file: int, offset: int, count: int) -> int:
@@ -200,6 +221,21 @@ class FileSendingConnection(OutboundConnection[M]):
     def _sent(self, count: int) -> None:
         self.bytes_sent += count
         self._heard_at = self._deadlines.now
+
+
+_SO_BUF_LOCK: Final = 72  # Linux 5.15
+_SNDBUF_LOCKED: Final = 1
+
+
+def _fit_buffer(sock: socket.socket) -> None:
+    """Bound what is on its way to a near peer; unless somebody has said how large the buffer is to be."""
+    try:
+        if not sock.getsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK) & _SNDBUF_LOCKED:
+            facts = parse_tcp_info(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SIZE))
+            if facts.get("min_rtt", NEAR + 1) <= NEAR:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NEAR_BUFFER)
+    except (AttributeError, OSError):
+        return  # no Linux, an older one, or no TCP
 
 
 _NOWAIT: Final[int | None] = getattr(os, "RWF_NOWAIT", None)  # Linux

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -286,7 +287,7 @@ def pause_and_resume(notes: Notes, *args: Any) -> None:
 
 def write_much(notes: Notes, *args: Any) -> None:
     if not notes.transport.is_closing() and notes.names.count("resume_writing") < 3:
-        notes.transport.write(bytes(1 << 22))
+        notes.transport.write(bytes(1 << 24))
 
 
 def write_and_close(notes: Notes, *args: Any) -> None:
@@ -313,7 +314,7 @@ async def test_a_callback_may_do_anything(callback: str, action: Any) -> None:
             protocol = Notes(**{"eof_received": lambda notes: True} | {callback: action})
             transport = await made_by(kind, ours, protocol)
             await ticks(2)
-            transport.write(bytes(1 << 22))
+            transport.write(bytes(1 << 24))
             await ticks(2)
             peer.setblocking(False)
             try:
@@ -559,3 +560,29 @@ async def test_transports_are_made_by_a_reactor_alone() -> None:
         SocketTransport()
     with pytest.raises(TypeError):
         Acceptor(None, None, Notes)  # type: ignore[call-arg]
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+async def test_it_tells_when_there_is_room_for_somebody_else_who_writes_to_the_socket() -> None:
+    with pair() as (ours, peer):
+        protocol = Notes()
+        transport = await made_by("native", ours, protocol)
+        assert isinstance(transport, SocketTransport)
+        transport.await_room()  # there is
+        transport.await_room()
+        assert (protocol.names[-1], transport.get_write_buffer_size()) == ("pause_writing", 1)
+        await ticks()
+        assert (protocol.names[-1], transport.get_write_buffer_size()) == ("resume_writing", 0)
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(1 << 16))
+        transport.await_room()
+        await ticks()
+        assert protocol.names[-1] == "pause_writing"
+        transport.write(b"last")  # waits behind what somebody else wrote
+        transport.close()
+        await asyncio.to_thread(drain, peer)
+        await protocol.lost
+        assert protocol.names[-2:] == ["resume_writing", "connection_lost"]
+        transport.await_room()  # too late: nothing happens
+        assert protocol.names.count("pause_writing") == 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -312,3 +314,69 @@ async def test_a_ping_is_answered_between_two_pieces_of_a_file(file: int) -> Non
     frames = read_frames(received.partition(b"\r\n\r\n")[2])
     assert frames.index((10, b"there?")) < len(frames) - 3
     assert b"".join(data for opcode, data in frames if opcode == 2) == b"<" + CONTENT[:SIZE] + b">"
+
+
+# ── how much is on its way ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_buffer_to_a_near_peer_is_bounded_unless_somebody_said_how_large_it_is() -> None:
+    facts = bytearray(512)
+    set_to: list[int] = []
+
+    class Sock:
+        lock = 0
+
+        def getsockopt(self, level: int, name: int, size: int = 0) -> int | bytes:
+            return bytes(facts[:size]) if size else self.lock
+
+        def setsockopt(self, level: int, name: int, value: int) -> None:
+            assert (level, name) == (socket.SOL_SOCKET, socket.SO_SNDBUF)
+            set_to.append(value)
+
+    class Old(Sock):
+        def getsockopt(self, level: int, name: int, size: int = 0) -> int | bytes:
+            raise OSError(errno.ENOPROTOOPT, "an older kernel")
+
+    class Locked(Sock):
+        lock = 1
+
+    for microseconds, sock, expected in [
+        (30, Sock(), [sendfile.NEAR_BUFFER]),
+        (sendfile.NEAR, Sock(), [sendfile.NEAR_BUFFER]),
+        (sendfile.NEAR + 1, Sock(), []),
+        (0xFFFF_FFFF, Sock(), []),  # none was measured yet
+        (30, Locked(), []),
+        (30, Old(), []),
+    ]:
+        struct.pack_into("=I", facts, 148, microseconds)
+        set_to.clear()
+        sendfile._fit_buffer(sock)  # type: ignore[arg-type]
+        assert set_to == expected, microseconds
+
+
+async def test_a_native_transport_copies_nothing_while_it_waits_for_room(
+    file: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[int] = []
+    send_piece = sendfile.FileSendingConnection._send_piece
+
+    def counted(self: Any, transport: asyncio.Transport, file: int, offset: int, count: int) -> int:
+        pieces.append(count)
+        return send_piece(self, transport, file, offset, count)
+
+    monkeypatch.setattr(sendfile.FileSendingConnection, "_send_piece", counted)
+    handler = Sender(whole, file)
+    async with serving(handler, NARROW) as (_, endpoint):
+        peer = await open_raw(endpoint)
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(peer, b"go")
+        await eventually(lambda: handler.connections and handler.connections[0].stats.bytes_sent > 1)
+        (conn,) = handler.connections
+        await eventually(lambda: not conn.writable)  # the peer reads nothing
+        received = bytearray()
+        while chunk := await loop.sock_recv(peer, 1 << 20):
+            received += chunk
+        peer.close()
+    assert received == b"<" + CONTENT[:SIZE] + b">"
+    native = hasattr(conn._transport, "await_room")  # type: ignore[attr-defined]
+    assert bool(pieces) != native
