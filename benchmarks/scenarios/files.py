@@ -44,7 +44,7 @@ TLS_PEERS = [
     Peer("aionet", "aionet files", python("aionet_files", *SERVED, *SECRETS), Role.OURS),
 ]
 HTTP = ("nginx", "http.server")
-MANY = 5000
+MANY = 10_000
 A_FILE = replace(CPU, unit="us of server CPU a file")
 A_GIGABYTE = Metric("cpu a GB", "s of server CPU a GB")
 WALL = Metric("GB/s", "GB a second", more=True)
@@ -170,6 +170,7 @@ def _many(bench: Bench) -> Case:
         if bench.settings.quick
         else [
             Goal(f"{MANY:,} files of 4 KiB, our client, to nginx with wget", "aionet", 1 / 1.3, True, "nginx"),
+            Goal(f"{MANY:,} files of 4 KiB, our client, to http.server with wget", "aionet", 3, True, "http.server"),
             Goal(f"{MANY:,} files of 4 KiB, wget from our web, to nginx", "aionet-web", 1 / 1.3, True, "nginx"),
             Goal(f"{MANY:,} files of 4 KiB, wget from our web, to http.server", "aionet-web", 3, True, "http.server"),
         ],
