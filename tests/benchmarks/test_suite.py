@@ -79,6 +79,7 @@ GOALS = {
 }
 LONG_GOALS = {
     ("files-many", "aionet", 1 / 1.3, "nginx"),
+    ("files-many", "aionet", 3.0, "http.server"),
     ("files-many", "aionet-web", 1 / 1.3, "nginx"),
     ("files-many", "aionet-web", 3.0, "http.server"),
     ("files-upload", "aionet", 0.8, "dd"),
