@@ -8,6 +8,7 @@ the file service's own protocol.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import os
@@ -180,23 +181,36 @@ def _promised_digest(exchange: Exchange, part_of_whole: bool) -> bytes | None:
 
 
 async def _receive(exchange: Exchange, disk: Disk, lease: Lease[Upload], part: _Part) -> None:
+    """While some of it is written and hashed in a thread, as much again comes in."""
     offset, pieces, gathered = part.offset, list[bytes](), 0
+    under_way: list[tuple[asyncio.Future[None], int]] = []
+
+    async def settle() -> None:
+        if under_way:
+            writing, size = under_way.pop()
+            await asyncio.wait((writing,))  # which does not cancel what it waits for
+            writing.result()
+            exchange.moved += size
+
     while True:
         try:
             piece = await exchange.piece()
         except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             if gathered and part.resumable:  # what came is right as far as it goes
-                await lease.run(disk, Upload.write, pieces, offset)
+                with suppress(TransferError):
+                    await lease.run(disk, Upload.write, pieces, offset)
             raise
         if part.size is not None and offset + gathered + len(piece) > part.offset + part.size:
             raise BadRequest(f"more than the {part.size} bytes of the Content-Range came")
         pieces.append(piece)
         gathered += len(piece)
-        if gathered >= _GATHERED or (not piece and gathered):
-            await lease.run(disk, Upload.write, pieces, offset)
-            exchange.moved += gathered
-            offset, pieces, gathered = offset + gathered, [], 0
+        if gathered >= _GATHERED or not piece:
+            await settle()
+            if gathered:
+                under_way.append((lease.start(disk, Upload.write, pieces, offset), gathered))
+                offset, pieces, gathered = offset + gathered, [], 0
         if not piece:
+            await settle()
             break
     if part.size is not None and offset != part.offset + part.size:
         raise BadRequest(f"{offset - part.offset} bytes came, not {part.size}")
