@@ -12,6 +12,7 @@ import fcntl
 import mmap
 import os
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -38,20 +39,31 @@ class Buffers:
     Args:
         size: Bytes of each.
         kept: How many of those that are given back are kept.
+        most: How many there may be of this size; whoever comes then gets a small one.
+        small: Bytes of a small one.
     """
 
-    def __init__(self, size: int, *, kept: int) -> None:
+    def __init__(self, size: int, *, kept: int, most: int, small: int) -> None:
         self._size = size
         self._kept = kept
+        self._most = most
+        self._small = small
         self._free: list[memoryview] = []
+        self._there: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()  # as long as anybody has a view of it
 
     def take(self) -> memoryview:
-        """One that nobody else has, with anything in it."""
-        return self._free.pop() if self._free else memoryview(mmap.mmap(-1, self._size))
+        """One that nobody else has, with anything in it. It need not be given back: then it is not used again."""
+        if self._free:
+            return self._free.pop()
+        if len(self._there) >= self._most:
+            return memoryview(mmap.mmap(-1, self._small))
+        memory = mmap.mmap(-1, self._size)
+        self._there.add(memory)
+        return memoryview(memory)
 
     def give_back(self, buffer: memoryview) -> None:
         """No thread reads or writes it any more."""
-        if len(self._free) < self._kept:
+        if len(self._free) < self._kept and len(buffer) == self._size:
             self._free.append(buffer)
 
 

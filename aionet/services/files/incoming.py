@@ -15,10 +15,13 @@ from aionet import Connection
 from .direct import BLOCK, Buffers
 from .wire import Message
 
-__all__ = ["BUFFER", "IncomingBody", "receive_whole"]
+__all__ = ["BUFFER", "SMALL_BUFFER", "IncomingBody", "receive_whole"]
 
 BUFFER: Final = 2 * 1024 * 1024
 """Bytes of each of the two buffers: what a thread writes and hashes at once."""
+
+SMALL_BUFFER: Final = 256 * 1024
+"""Bytes of each of them where there are many bodies."""
 
 _ENOUGH: Final = 64 * 1024
 """Bytes that are worth a hop to a thread. After a cut as many that had come may be sent again."""
@@ -28,20 +31,22 @@ Take = Callable[[memoryview, bool], asyncio.Future[bytes]]
 
 
 class IncomingBody:
-    """A body that is too large to be waited for. A context manager: when it is left the buffers go back.
+    """A body that is too large to be waited for. A context manager: when it is left as planned the buffers go back.
 
     Args:
         conn: Where it comes from.
         size: Bytes of it.
-        buffers: Of :data:`BUFFER` bytes.
+        offset: Where in the file it belongs, bytes.
+        buffers: Of whole blocks; a server's of :data:`BUFFER` or :data:`SMALL_BUFFER` bytes.
         take: Is given all of it, in order, one call at a time; each but the last ends at a whole block of the file.
 
     Attributes:
         missing: Bytes that have not come.
     """
 
-    def __init__(self, conn: Connection[Message], size: int, buffers: Buffers, take: Take) -> None:
+    def __init__(self, conn: Connection[Message], size: int, offset: int, buffers: Buffers, take: Take) -> None:
         self.missing = size
+        self._end = offset  # of what has come
         self._conn = conn
         self._take = take
         self._buffers = buffers
@@ -55,7 +60,7 @@ class IncomingBody:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._taking is None or self._taking.done():  # if not, a thread is still at one of them
+        if exc is None:  # if not, a thread may still be at one of them, or come to it
             self._buffers.give_back(self._filling)
             self._buffers.give_back(self._other)
 
@@ -64,9 +69,10 @@ class IncomingBody:
         with suppress(anyio.WouldBlock):
             piece = self._conn.receive_nowait()
             assert isinstance(piece, bytes)  # the codec gives nothing else until the body is complete
+            if len(piece) > len(self._filling):  # TLS of the loop's own can read more than is in a small one
+                self._filling = memoryview(bytearray(len(piece)))
             self._filling[: len(piece)] = piece
-            self._filled += len(piece)
-            self.missing -= len(piece)
+            self._have_come(len(piece))
         return self._filled > 0
 
     async def run(self) -> bytes:
@@ -99,17 +105,20 @@ class IncomingBody:
 
     async def _fill(self) -> None:
         """Until there is enough, and then until the buffer is full or those before are taken."""
-        while self.missing and self._filled < BUFFER:
-            enough = _ENOUGH
+        while self.missing and self._filled < len(self._filling):
             if self._filled >= _ENOUGH and (self._taking is None or self._taking.done()):
                 return
             room = self._filling[self._filled : self._filled + self.missing]
-            got = await self._conn.receive_into(room, min(enough, len(room)))
-            self._filled += got
-            self.missing -= got
+            enough = _ENOUGH - self._filled % _ENOUGH  # a slow sender's are not held back for more than that
+            self._have_come(await self._conn.receive_into(room, min(enough, len(room))))
+
+    def _have_come(self, count: int) -> None:
+        self._filled += count
+        self._end += count
+        self.missing -= count
 
     def _begin_to_take(self) -> None:
-        whole = self._filled - self._filled % BLOCK if self.missing else self._filled
+        whole = self._filled - self._end % BLOCK if self.missing else self._filled
         taken, rest = self._filling[:whole], self._filling[whole : self._filled]
         self._other[: len(rest)] = rest
         self._filling, self._other, self._filled = self._other, self._filling, len(rest)
