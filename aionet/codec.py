@@ -33,7 +33,8 @@ class Codec(Generic[M]):
             connection, or one with an ``async def on_message``, asks once those before are taken: so a chunk of tiny
             messages is not ten thousand objects at once. Other styles do not ask.
         body_left: Bytes to come that are pieces of a body, and would be handed on as they come. ``receive_into`` of a
-            connection takes them past :meth:`feed`, and tells :meth:`skip_body`.
+            connection takes them past :meth:`feed`, and tells :meth:`skip_body`. Messages of a codec with bodies that
+            are ``bytes`` are pieces of one.
         text: Whether messages are text, for a carrier that tells text from binary.
         is_open: Whether its handshake with the peer, if it has one, is done: ``on_connect`` comes after that. It then
             stays true. The handshake has ``Timeouts.handshake``; if it comes to a :attr:`fault`, or is :attr:`ended`,

@@ -174,6 +174,7 @@ class Connection(ObjectStream[M]):
 
         Raises:
             ValueError: ``at_least`` is not between 1 and the size of the buffer.
+            TypeError: the buffer is read-only, or not contiguous.
             RuntimeError: what comes next is no part of a body.
             anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.BusyResourceError: as
                 :meth:`receive`; not before what came has been given.

@@ -69,6 +69,8 @@ class CoroutineConnection(Awaiting, BodyReceivingConnection[M]):
 
     def _meet_fault(self, fault: ProtocolError) -> None:
         # The coroutine meets it once it has taken all that came before; it may still write why.
+        if self._stash:
+            return  # _go_on comes back here
         if self._fault is None and not self._held & CLOSING:
             self._fault = fault
             self._ended = True
@@ -195,6 +197,8 @@ class CoroutineConnection(Awaiting, BodyReceivingConnection[M]):
             self._reason = CloseReason.SHUTDOWN
         self._wake()  # async on_message: a handler that stayed open behind on_eof
         if not self._ended:
+            self._inbox.extend(self._stash or ())  # it had come, too
+            self._stash = None
             self._ended = True
             self._hold(BY_INBOX)
             self.wake_receiver()

@@ -9,10 +9,13 @@ from typing import Any, Final, TypeVar
 from .context import StreamContext
 from .coroutine import CoroutineConnection
 from .loop import FAILURES
+from .message_path import CLOSING
 
 __all__ = ["AT_ONCE", "PromptConnection"]
 
 M = TypeVar("M")
+
+_NONE: Final = object()  # None can be a message: JSON's null is
 
 AT_ONCE: Final = 16
 """Messages of a connection that are answered at once before others have their turn."""
@@ -31,7 +34,7 @@ class PromptConnection(CoroutineConnection[M]):
         assert context.on_message_nowait is not None
         self._offer = context.on_message_nowait
         self._at_work = False  # the task is at a message
-        self._offered: Any = None  # the message that was offered last, and not answered
+        self._offered: Any = _NONE  # the message that was offered last, and not answered
         self._promptly = 0  # messages answered at once by the task, since it last let others have their turn
 
     def _deliver(self, messages: list[M]) -> None:
@@ -47,12 +50,13 @@ class PromptConnection(CoroutineConnection[M]):
             for _ in range(AT_ONCE):
                 if self._congested:
                     break
-                message = inbox[0]
+                message = inbox.popleft()
                 if not offer(self, message):
                     self._offered = message
+                    inbox.appendleft(message)
                     break
-                if inbox:  # unless it has closed the connection
-                    self._take()
+                if not inbox and not self._held & CLOSING:
+                    self._all_taken()
                 if self._held or not inbox:
                     break
             if self._out and not self._dirty:
@@ -62,7 +66,9 @@ class PromptConnection(CoroutineConnection[M]):
             inbox.clear()
             self._fail("on_message_nowait", exc)
             return
-        if inbox:
+        if self._held & CLOSING:
+            inbox.clear()
+        elif inbox:
             super()._deliver([])
 
     def _served_by(self) -> Callable[[Any, M], Awaitable[None]]:
@@ -75,7 +81,7 @@ class PromptConnection(CoroutineConnection[M]):
                 self._promptly = 0
                 await asyncio.sleep(0)
             return
-        self._offered = None
+        self._offered = _NONE
         self._at_work = True
         await self._context.on_message(self, message)
         self._at_work = False

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import anyio
 
+from ..codec import Codec
+from ..events import CloseReason
 from ..handler import WritableBuffer
+from .message_path import CLOSING
 from .stream import BY_INBOX, StreamConnection
 
 try:
@@ -26,6 +29,8 @@ except ImportError:  # it is compiled where there is a C compiler
 __all__ = ["BodyReceivingConnection"]
 
 M = TypeVar("M")
+
+_PIECE: Final = 64 * 1024  # bytes of those that go back to the inbox: of a larger one each take would copy the rest
 
 
 class BodyReceivingConnection(StreamConnection[M]):
@@ -39,39 +44,58 @@ class BodyReceivingConnection(StreamConnection[M]):
     async def receive_into(self, buffer: WritableBuffer, at_least: int = 1) -> int:
         if self._receiver is not None:
             raise anyio.BusyResourceError("receiving")
-        view = memoryview(buffer).cast("B")
-        if not 0 < at_least <= len(view):
-            raise ValueError(f"at_least must be 1 to {len(view)}, the bytes of the buffer, not {at_least}")
-        filled = self._take_pieces(view)
-        while filled < at_least and not self._inbox:
-            if self._ended:
-                if filled:
-                    break  # the next call says so
-                self._raise_end()
-            if not self._codec.body_left:
-                if filled:
-                    break
-                raise RuntimeError("no body is being received: receive_into() is for what follows its head")
-            filled += await self._fill(view[filled:], at_least - filled)
-            filled += self._take_pieces(view[filled:])
-        if not filled:
-            raise RuntimeError(f"what comes next is no piece of a body: {self._inbox[0]!r:.100}")
-        return filled
+        with memoryview(buffer).cast("B") as view:  # given back by name: an exception keeps whom it came past
+            if view.readonly:
+                raise TypeError(f"the buffer must be writable, not {type(buffer).__name__}")
+            if not 0 < at_least <= len(view):
+                raise ValueError(f"at_least must be 1 to {len(view)}, the bytes of the buffer, not {at_least}")
+            codec = self._codec
+            if not codec.body_left and type(codec).skip_body is Codec.skip_body:
+                raise RuntimeError(f"{codec!r:.100} knows no bodies: receive() gives its messages")
+            filled = self._take_pieces(view, 0)
+            try:
+                while filled < at_least and not self._inbox:
+                    if self._ended:
+                        if filled:
+                            break  # the next call says so
+                        self._raise_end()
+                    if not codec.body_left and not self._stash:
+                        if filled:
+                            break
+                        raise RuntimeError("no body is being received: receive_into() is for what follows its head")
+                    filled = self._take_pieces(view, await self._fill(view, filled, at_least))
+            except BaseException:
+                self._put_back(view, 0, filled)
+                raise
+            if not filled:
+                raise RuntimeError(f"what comes next is no piece of a body: {self._inbox[0]!r:.100}")
+            return filled
 
-    def _take_pieces(self, view: memoryview) -> int:
-        """Copy what is in the inbox, up to the end of the body; how many bytes."""
-        filled, inbox = 0, self._inbox
+    def _take_pieces(self, view: memoryview, filled: int) -> int:
+        """Copy what is in the inbox behind what is filled, up to the end of the body; how much is filled now."""
+        inbox = self._inbox
         while inbox and filled < len(view) and isinstance(inbox[0], bytes):
-            piece = self._take()
+            piece = inbox[0]
             part = piece[: len(view) - filled]
+            if len(part) < len(piece):
+                inbox[0] = piece[len(part) :]
+            else:
+                self._take()
             view[filled : filled + len(part)] = part
             filled += len(part)
-            if len(part) < len(piece):
-                inbox.appendleft(piece[len(part) :])
         return filled
 
-    async def _fill(self, view: memoryview, enough: int) -> int:
-        """Wait until something has come: into the buffer, if the transport can do that, or to the inbox."""
+    def _put_back(self, view: memoryview, start: int, stop: int) -> None:
+        """A call that is cancelled loses nothing: what it has of the body goes back, as pieces."""
+        if self._held & CLOSING and self._reason is CloseReason.LOCAL_CLOSED:
+            return  # as all that had not been taken then
+        for at in reversed(range(start, stop, _PIECE)):
+            self._inbox.appendleft(bytes(view[at : min(at + _PIECE, stop)]))
+        self._inbox_mark -= stop - start
+
+    async def _fill(self, view: memoryview, filled: int, enough: int) -> int:
+        """Wait until something has come: into the buffer, if the transport can do that, or to the inbox. Returns how
+        much is filled."""
         self._receiver = waiter = self._context.loop.create_future()
         transport = self._transport
         in_between = self._held & ~BY_INBOX or self._stash or self._codec.pending or self._eof
@@ -80,15 +104,14 @@ class BodyReceivingConnection(StreamConnection[M]):
                 await waiter
             finally:
                 self._receiver = None
-            return 0
-        filling = _Filling(self, view[: self._codec.body_left], enough)
+            return filled
+        filling = _Filling(self, view, filled, enough)
         transport.set_protocol(filling)
         try:
             await waiter
         except BaseException:
             filling.end()
-            if filling.filled:
-                self._inbox.appendleft(bytes(view[: filling.filled]))  # a call that is cancelled loses nothing
+            self._put_back(view, filled, filling.filled)
             raise
         finally:
             self._receiver = None
@@ -100,11 +123,16 @@ class BodyReceivingConnection(StreamConnection[M]):
         raise NotImplementedError
 
     def received_into(self, count: int) -> None:
-        """So many bytes of a body went past the message path."""
-        self._codec.skip_body(count)
+        """So many bytes of a body went past the message path, and count there as a message that was taken."""
         self.bytes_received += count
+        self._inbox_mark = self.bytes_received
         self.messages_received += 1
         self._heard_at = self._deadlines.now
+        self._partial_at = 0.0
+        try:
+            self._codec.skip_body(count)
+        except Exception as exc:
+            self._fail("codec.skip_body", exc)
 
     def wake_receiver(self) -> None:
         """There is something to take, or will never be."""
@@ -116,12 +144,13 @@ class BodyReceivingConnection(StreamConnection[M]):
 class _Filling(asyncio.BufferedProtocol):
     """In the place of a connection while its transport reads into a buffer. All but the bytes is passed on to it."""
 
-    def __init__(self, conn: BodyReceivingConnection[Any], view: memoryview, enough: int) -> None:
+    def __init__(self, conn: BodyReceivingConnection[Any], view: memoryview, filled: int, enough: int) -> None:
         self._conn = conn
         self._view = view
-        self._enough = min(enough, len(view))
+        self._stop = min(len(view), filled + conn.codec.body_left)
+        self._enough = min(enough, self._stop)
         self._ended = False
-        self.filled = 0
+        self.filled = filled
 
     def end(self) -> None:
         """The connection is the protocol again. Idempotent."""
@@ -131,11 +160,11 @@ class _Filling(asyncio.BufferedProtocol):
         self._ended = True
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._view[self.filled :]
+        return self._view[self.filled : self._stop]
 
     def buffer_updated(self, nbytes: int) -> None:
         self.filled += nbytes
-        if self.filled == len(self._view):
+        if self.filled == self._stop:
             self.end()
         self._conn.received_into(nbytes)
         if self.filled >= self._enough:

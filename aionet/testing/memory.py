@@ -118,18 +118,12 @@ class MemoryTransport(asyncio.Transport):
         if not isinstance(self._protocol, asyncio.BufferedProtocol):
             self._protocol.data_received(data)
             return
-        while data:
-            buffer = memoryview(self._protocol.get_buffer(-1))
-            count = min(len(buffer), len(data))
-            buffer[:count] = data[:count]
-            data = data[count:]
-            if data:
-                self._arrived.appendleft(data)
-            self._protocol.buffer_updated(count)
-            if data:
-                if not self.is_reading():
-                    return
-                self._arrived.popleft()
+        buffer = memoryview(self._protocol.get_buffer(-1))
+        count = min(len(buffer), len(data))
+        buffer[:count] = data[:count]
+        if count < len(data):
+            self._arrived.appendleft(data[count:])  # for whoever is the protocol then
+        self._protocol.buffer_updated(count)
 
     # ---- the protocol's side: writing ----------------------------------------------------------
 

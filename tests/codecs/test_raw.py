@@ -22,6 +22,18 @@ def test_a_chunk_is_a_message_and_nothing_is_none() -> None:
     assert codec.fault is None
 
 
+def test_all_of_a_stream_is_a_body_unless_somebody_wants_to_see_it() -> None:
+    class Upper(RawCodec):
+        def feed(self, data: bytes) -> list[bytes]:
+            return [data.upper()]
+
+    class Named(RawCodec):
+        name = "named"
+
+    assert RawCodec().body_left == Named().body_left > 1 << 40
+    assert Upper().body_left == 0
+
+
 def test_bytes_are_passed_on_and_buffers_copied() -> None:
     codec = RawCodec()
     data = b"data"

@@ -514,3 +514,28 @@ def test_what_has_come_is_taken_without_waiting() -> None:
         peer.receive(b"a\nb\n")
         assert peer.sent == b"done\n"
         assert taken == [b"a", b"b"]
+
+
+def test_what_was_held_back_is_received_before_the_fault() -> None:
+    seen: list[Any] = []
+    with HandlerHarness(reader(seen), codec=LineCodec(max_size=8)) as peer:
+        conn: Any = peer.conn
+        peer.call(conn.pause_reading)
+        peer.call(conn.data_received, b"good\n" + b"x" * 20)  # as TLS: it had been decrypted already
+        assert seen == []
+        peer.call(conn.resume_reading)
+        assert seen == [b"good", anyio.BrokenResourceError]
+        peer.advance(LINGER)
+        assert peer.closed is not None
+        assert peer.closed.reason is CloseReason.FRAMING_ERROR
+
+
+def test_what_was_held_back_is_received_before_a_drain_ends_the_stream() -> None:
+    seen: list[Any] = []
+    with HandlerHarness(reader(seen), codec=LINES) as peer:
+        conn: Any = peer.conn
+        peer.call(conn.pause_reading)
+        peer.call(conn.data_received, b"one\ntwo\n")  # as TLS: it had been decrypted already
+        assert seen == []
+        peer.drain()
+        assert seen == [b"one", b"two", "end"]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aionet import CloseReason, Connection, LineCodec, Router, Server, StreamHandler
+from aionet import CloseReason, Connection, JsonCodec, LineCodec, Router, Server, StreamHandler
 from aionet.core.prompt import AT_ONCE
 from aionet.errors import RouteError
 from aionet.limits import Limits
 from aionet.services.files.web.codec import HttpCodec
-from aionet.testing import HandlerHarness
+from aionet.testing import HandlerHarness, MemoryTransport
 
 from .stream_tools import LINGER
 
@@ -139,6 +142,55 @@ def test_what_follows_a_close_is_discarded(chunk: bytes) -> None:
         assert peer.closed.reason is CloseReason.LOCAL_CLOSED
 
 
+@pytest.mark.parametrize("chunk", [b"stop\nnot this\n", b"STOP\nstop\nnot this\n"])
+def test_nothing_is_offered_after_an_abort(chunk: bytes) -> None:
+    def abort(conn: Connection[bytes], message: bytes) -> None:
+        conn.abort()
+
+    handler = Prompt(abort)
+    with HandlerHarness(handler) as peer:
+        peer.receive(chunk)
+        assert handler.at_once == [b"stop"]
+
+
+def test_a_handler_that_uses_several_at_once_has_each_of_them_once() -> None:
+    def more(conn: Connection[bytes], message: bytes) -> None:
+        with contextlib.suppress(anyio.WouldBlock):
+            handler.at_once.append(conn.receive_nowait())
+
+    handler = Prompt(more)
+    with HandlerHarness(handler) as peer:
+        peer.call(peer.transport.feed, b"a\nb\nc\n")
+        peer.receive(b"d\n")
+
+        def begin() -> None:  # before the task of this connection has begun to wait
+            MemoryTransport(peer.loop, conn, {}).connect()
+            conn.data_received(b"e\nf\ng\n")
+
+        conn: Any = peer._stage._make()
+        peer.call(begin)
+    assert handler.at_once == [b"a", b"b", b"c", b"d", b"e", b"f", b"g"]
+
+
+def test_a_message_that_is_none_is_offered_like_any() -> None:
+    offered: list[Any] = []
+    awaited: list[Any] = []
+
+    class Nulls(StreamHandler[Any]):
+        codec = JsonCodec()
+
+        def on_message_nowait(self, conn: Connection[Any], message: Any) -> bool:
+            offered.append(message)
+            return message is None
+
+        async def on_message(self, conn: Connection[Any], message: Any) -> None:
+            awaited.append(message)
+
+    with HandlerHarness(Nulls()) as peer:
+        peer.receive(b"1\nnull\nnull\n")
+    assert (offered, awaited) == ([1, None, None], [1])
+
+
 def test_a_handler_that_pauses_in_it_has_answered_that_message_once() -> None:
     def pause(conn: Connection[bytes], message: bytes) -> None:
         if message == b"pause":
@@ -213,6 +265,41 @@ def test_a_handler_that_could_not_take_what_is_left_is_refused() -> None:
 
     with pytest.raises(RouteError, match="plain function"):
         Router().add("tcp://127.0.0.1:0", Waits())
+
+
+STEPS = st.one_of(
+    st.integers(1, 40).map(lambda size: ("send", size)),
+    st.sampled_from([("pause", 0), ("resume", 0), ("stall", 0), ("take", 0), ("hold", 0), ("go on", 0), ("tick", 0)]),
+)
+LINES = [b"%c%d%s" % (b"aaaA"[number % 4], number, b"." * (number % 9)) for number in range(60)]
+
+
+@given(steps=st.lists(STEPS, max_size=40))
+def test_in_any_order_each_is_answered_once(steps: list[tuple[str, int]]) -> None:
+    """Whatever the peer, the handler and the network do meanwhile: one answer each, in order."""
+    handler = Prompt()
+    stream, sent = b"".join(line + b"\n" for line in LINES), 0
+    limits = Limits(high_water=20, low_water=5, max_inbound=30)
+    with HandlerHarness(handler, limits=limits) as peer:
+        calls: dict[str, Callable[[], object]] = {
+            "pause": peer.conn.pause_reading,
+            "resume": peer.conn.resume_reading,
+            "stall": peer.transport.stall,
+            "take": peer.transport.take,
+            "hold": handler.go_on.clear,
+            "go on": handler.go_on.set,
+            "tick": lambda: None,
+        }
+        rest = [("resume", 0), ("take", 0), ("go on", 0), ("send", len(stream)), ("tick", 0)]
+        for kind, size in steps + rest:
+            if kind == "send":
+                peer.transport.feed(stream[sent : sent + size])  # the task does not run before the next step
+                sent += size
+            else:
+                peer.call(calls[kind])
+        assert peer.sent == stream
+        assert sorted(handler.at_once + handler.awaited) == sorted(LINES)
+        assert peer.closed is None
 
 
 async def test_over_a_socket_on_each_loop() -> None:

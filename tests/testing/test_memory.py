@@ -195,6 +195,26 @@ def test_a_buffered_protocol_is_read_into_its_buffer(loop: VirtualClockLoop) -> 
     assert protocol.calls[4:] == [b"done", b"!"]
 
 
+def test_what_does_not_fit_is_for_whoever_is_the_protocol_then(loop: VirtualClockLoop) -> None:
+    class Head(asyncio.BufferedProtocol):
+        def __init__(self) -> None:
+            self.buffer = bytearray(4)
+            self.calls: list[Any] = []
+
+        def get_buffer(self, sizehint: int) -> bytearray:
+            return self.buffer
+
+        def buffer_updated(self, nbytes: int) -> None:
+            transport.set_protocol(rest)
+
+    rest = Notes()
+    head = Head()
+    transport = connected(loop, head)
+    transport.feed(b"headrest")
+    assert head.buffer == b"head"
+    assert rest.calls == [b"rest"]
+
+
 @pytest.mark.parametrize("keep_open", [True, False])
 def test_the_end_of_the_stream_closes_unless_the_protocol_keeps_it_open(
     loop: VirtualClockLoop, keep_open: bool

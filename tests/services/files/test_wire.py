@@ -144,6 +144,20 @@ def test_a_request_with_a_body() -> None:
     assert requests(b"PUT;size=4;offset=2 a\nG\0\n\xffLIST\n") == ([put, b"G\0\n\xff", Request("LIST")], None)
 
 
+@pytest.mark.parametrize(("codec", "head"), [(RequestCodec(), b"PUT;size=9 name\n"), (ReplyCodec(), b"OK 9\n")])
+def test_a_body_can_be_taken_past_it(codec: RequestCodec | ReplyCodec, head: bytes) -> None:
+    assert codec.body_left == 0
+    codec.feed(head + b"ab")
+    assert codec.body_left == 7
+    codec.skip_body(6)
+    assert codec.feed(b"c" + head)[0] == b"c"
+    assert codec.body_left == 9
+    codec.skip_body(9)
+    assert codec.body_left == 0
+    assert codec.feed_eof() == []
+    assert codec.fault is None
+
+
 def test_what_is_complete_stays_the_bytes_it_is() -> None:
     stream = b"A\nPUT;size=2 x\n\0\0?\r\n" * 1000
     assert RequestCodec().feed(stream) == [Batch(stream)]
