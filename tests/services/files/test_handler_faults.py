@@ -241,6 +241,10 @@ def test_no_open_escapes_while_links_are_swapped(tree: Tree, follow_links: bool,
                 assert os.pread(cached[0], 100, 0) == b"inner"
                 os.close(cached[0])
                 at_once += 1
+            small = directory.read_cached("sub/inner.txt", 100)
+            if small is not None:
+                assert small.content == b"inner"
+                at_once += 1
             if number % 20 == 0:
                 with contextlib.suppress(TransferError):
                     upload = store.begin("", "sub/new", "u")
