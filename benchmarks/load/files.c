@@ -50,7 +50,7 @@ static int ask(connection *c) {
     if (!strcmp(protocol, "http"))
         n = snprintf(c->request, sizeof c->request, "GET /%s HTTP/1.1\r\nHost: %s:%ld\r\n\r\n", name, host, port);
     else
-        n = snprintf(c->request, sizeof c->request, "GET %s\n", name);
+        n = snprintf(c->request, sizeof c->request, "GET;hash=blake3 %s\n", name);
     if (n >= (int)sizeof c->request) return fail("the name is too long");
     c->have = 0;
     c->in_content = 0;

@@ -2,7 +2,7 @@
  *
  *   c_files --directory DIR [--port N]
  *
- * Speaks as much of our own file protocol as the measurement asks: "GET NAME\n" is answered by "OK SIZE\n" and the bytes.
+ * Speaks as much of our own file protocol as the measurement asks: "GET[;...] NAME\n" is answered by "OK SIZE\n" and the bytes.
  */
 #define CONNECTION_STATE \
     off_t at, end;       \
@@ -68,13 +68,14 @@ static void on_readable(connection *c) {
     if (!n) return;
     c->have += n;
     char *end = memchr(c->line, '\n', c->have);
-    if (!end || strncmp(c->line, "GET ", 4) || (size_t)(end - c->line) + 1 != c->have) {
+    char *space = memchr(c->line, ' ', c->have); /* options stand before it, and are passed over */
+    if (!end || !space || strncmp(c->line, "GET", 3) || (size_t)(end - c->line) + 1 != c->have) {
         if (end || c->have == sizeof c->line - 1) drop(c);
         return;
     }
     *end = '\0';
     c->have = 0;
-    answer(c, c->line + 4);
+    answer(c, space + 1);
 }
 
 int main(int argc, char **argv) {
