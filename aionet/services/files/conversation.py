@@ -117,7 +117,7 @@ class Conversation:
     def answer_at_once(self, batch: Batch) -> bytes:
         """The answer to one ``GET`` of a small file that is in memory; empty, where :meth:`begin` has to be asked.
 
-        It never waits for a disk: the one method that may be called on the event loop.
+        It never waits for a disk, so that it may be called on the event loop.
         """
         if len(batch.data) > _ONE_LINE or batch.data.count(b"\n") > 1:
             return b""
@@ -152,6 +152,10 @@ class Conversation:
             return _encode(self._outcome(request, started, 0, exc))
         self._receiving, self._received = (request, started), 0
         return b""
+
+    def heard(self) -> None:
+        """Some of the body has come, though too little to be taken yet. For the event loop, at any time."""
+        self._writing.heard()
 
     def take(self, pieces: Sequence[bytes | memoryview], last: bool, request: Request | None = None) -> bytes:
         """Some of the body; the answer, if it was the last of it, or one is due before.

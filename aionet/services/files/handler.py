@@ -173,7 +173,8 @@ class Files(StreamHandler[Message]):
         def take(data: memoryview, last: bool) -> asyncio.Future[bytes]:
             return self._start(conn, conversation.take, [data], last, begin.pop() if begin else None)
 
-        with IncomingBody(conn, request.size, _offset_of(request), self._buffers, take) as body:
+        offset = _offset_of(request)
+        with IncomingBody(conn, request.size, offset, self._buffers, take, conversation.heard) as body:
             answer = b""
             if not body.has_begun():  # whoever sends nothing behind the line may wait for a refusal
                 answer = await self._run(conn, conversation.receive, begin.pop())

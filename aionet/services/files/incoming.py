@@ -39,16 +39,26 @@ class IncomingBody:
         offset: Where in the file it belongs, bytes.
         buffers: Of whole blocks; a server's of :data:`BUFFER` or :data:`SMALL_BUFFER` bytes.
         take: Is given all of it, in order, one call at a time; each but the last ends at a whole block of the file.
+        heard: Called when some of it has come.
 
     Attributes:
         missing: Bytes that have not come.
     """
 
-    def __init__(self, conn: Connection[Message], size: int, offset: int, buffers: Buffers, take: Take) -> None:
+    def __init__(
+        self,
+        conn: Connection[Message],
+        size: int,
+        offset: int,
+        buffers: Buffers,
+        take: Take,
+        heard: Callable[[], None],
+    ) -> None:
         self.missing = size
         self._end = offset  # of what has come
         self._conn = conn
         self._take = take
+        self._heard = heard
         self._buffers = buffers
         self._filling, self._other = buffers.take(), buffers.take()
         self._filled = 0
@@ -109,13 +119,15 @@ class IncomingBody:
             if self._filled >= _ENOUGH and (self._taking is None or self._taking.done()):
                 return
             room = self._filling[self._filled : self._filled + self.missing]
-            enough = _ENOUGH - self._filled % _ENOUGH  # a slow sender's are not held back for more than that
+            # A slow sender's are not held back for more than _ENOUGH, and he is heard of at each of them.
+            enough = 1 if self._filled < _ENOUGH else _ENOUGH - self._filled % _ENOUGH
             self._have_come(await self._conn.receive_into(room, min(enough, len(room))))
 
     def _have_come(self, count: int) -> None:
         self._filled += count
         self._end += count
         self.missing -= count
+        self._heard()
 
     def _begin_to_take(self) -> None:
         whole = self._filled - self._end % BLOCK if self.missing else self._filled

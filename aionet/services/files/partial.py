@@ -205,6 +205,10 @@ class Upload:
         with self._lock:
             self._close()
 
+    def heard(self) -> None:
+        """More of it is on its way: whoever is at it is there. May be called while a thread is at it."""
+        self._used_at = time.monotonic()
+
     def give_way(self) -> bool:
         """Close it, if nobody uses it just now, nor has for a while; whether it is closed."""
         if not self._lock.acquire(blocking=False):

@@ -84,6 +84,12 @@ class Writing:
         self._upload.announce(self._at, max(self._at, options.get("total", 0)))
         self._upload.hash_with(options.get("hash", SHA256))
 
+    def heard(self) -> None:
+        """Some bytes of a ``PUT`` have come, and wait for more. The one method for the event loop, at any time."""
+        upload = self._upload
+        if upload is not None:
+            upload.heard()
+
     def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Some of the bytes of a ``PUT``.
 

@@ -91,7 +91,7 @@ class Disk:
 
 
 def body_of(sender: Sender, size: int, disk: Disk, buffers: Buffers, offset: int = 0) -> IncomingBody:
-    return IncomingBody(cast(Connection[Message], sender), size, offset, buffers, disk.take)
+    return IncomingBody(cast(Connection[Message], sender), size, offset, buffers, disk.take, lambda: None)
 
 
 def split(content: bytes, sizes: list[int]) -> list[bytes]:
@@ -308,7 +308,9 @@ async def test_a_call_that_was_made_though_it_failed_to_begin_keeps_its_buffer()
 
     with (
         pytest.raises(RuntimeError, match="new thread"),
-        IncomingBody(cast(Connection[Message], Sender([CONTENT])), len(CONTENT), 0, buffers, take) as body,
+        IncomingBody(
+            cast(Connection[Message], Sender([CONTENT])), len(CONTENT), 0, buffers, take, lambda: None
+        ) as body,
     ):
         await body.run()
     for buffer in (buffers.take(), buffers.take()):

@@ -26,6 +26,7 @@ from aionet.services.files.handler import Files
 from aionet.services.files.hashing import Algorithm
 from aionet.services.files.partial import Upload
 from tests.conftest import TLSFiles
+from tests.serving import eventually
 
 from .serving import RawClient, descriptors_of_files, raw_client, serve, until_none_open
 
@@ -506,3 +507,23 @@ def test_uploads_that_are_slow_take_little_memory(tmp_path: Path, loop: str, cou
             for sock in sockets:
                 sock.close()
             process.kill()
+
+
+async def test_who_sends_slowly_is_heard_before_there_is_enough_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+
+    def note(upload: Upload) -> None:
+        heard.append(upload.received)
+
+    monkeypatch.setattr(Upload, "heard", note)
+    async with serve(Files(tmp_path, writable=True)) as served, raw_client(served) as client:
+        client.write(b"PUT;size=10000;upload=u file\n")
+        await eventually(lambda: (tmp_path / ".aionet-partial").exists())
+        for number in range(5):
+            client.write(b"x")
+            await eventually(lambda number=number: len(heard) > number)  # type: ignore[misc]
+        assert set(heard) == {0}
+        client.write(b"x" * 9995)
+        assert (await client.answer())[0] == b"OK 0;received=10000\n"

@@ -136,6 +136,19 @@ def test_a_silent_one_gives_way_unless_it_is_used(store: Store, monkeypatch: pyt
     taken_over.close()
 
 
+def test_one_that_is_slow_is_not_silent(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("aionet.services.files.partial.time.monotonic", lambda: now[0])
+    upload = store.begin("", "x", "id")
+    for _ in range(3):
+        now[0] += 4.0
+        upload.heard()
+    with pytest.raises(Busy):
+        store.begin("", "x", "id")
+    now[0] += 5.0
+    store.begin("", "x", "id").close()
+
+
 def test_the_hash_goes_along_or_is_caught_up(store: Store, algorithm: Algorithm) -> None:
     content = os.urandom(3_000_000)
     upload = store.begin("", "x", "id")
