@@ -158,12 +158,9 @@ class FileSendingConnection(OutboundConnection[M]):
             else:
                 try:
                     taken = os.sendfile(to, file, offset + sent, window)
+                    full = 0 < taken < window  # or the end of the file, which the next read will find
                 except BlockingIOError:
-                    if await_room is not None:
-                        await_room()
-                    else:
-                        full = True
-                    continue
+                    taken, full = 0, True
                 except OSError as exc:
                     if exc.errno in _NO_SENDFILE:
                         break
@@ -171,14 +168,14 @@ class FileSendingConnection(OutboundConnection[M]):
                         self.abort(CloseReason.PEER_RESET)
                         raise anyio.BrokenResourceError(CloseReason.PEER_RESET.value) from exc
                     raise
-                if await_room is None:
-                    full = taken < window  # or the end of the file, which the piece will find
             if not taken and not full:
                 break
-            sent += taken
-            self._sent(taken)
-            if taken < window and await_room is not None:  # or the end of the file, which the next call will find
+            if taken:
+                sent += taken
+                self._sent(taken)
+            if full and await_room is not None:
                 await_room()
+                full = False
         return sent
 
     def _send_piece(self, transport: asyncio.Transport, file: int, offset: int, count: int) -> int:

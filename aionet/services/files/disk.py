@@ -19,7 +19,7 @@ from anyio import CancelScope
 
 from .errors import TransferError
 
-__all__ = ["THREADS", "Disk", "Lease", "heard", "leased"]
+__all__ = ["THREADS", "Disk", "Lease", "heard", "leased", "outcome"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -90,13 +90,11 @@ class Lease(Generic[T]):
             TransferError: it was released before its turn came.
             Exception: what ``function`` raised.
         """
-        call = self.start(disk, function, *args)
-        await asyncio.wait((call,))  # which does not cancel what it waits for
-        return call.result()
+        return await outcome(self.start(disk, function, *args))
 
     def start(self, disk: Disk, function: Callable[[T, *Ts], R], *args: *Ts) -> asyncio.Future[R]:
         """As :meth:`run`, for whoever has something else to do meanwhile. The thread has it when this returns, unless
-        a call before it is under way. Whoever waits for the future does not cancel it."""
+        a call before it is under way. It is waited for by :func:`outcome`."""
         before = self._last
         if before is None or before.done():
             call = disk.start(self._call, function, *args)
@@ -149,6 +147,12 @@ class Lease(Generic[T]):
                 return
             self._held.clear()
         self._close(thing)
+
+
+async def outcome(call: asyncio.Future[R]) -> R:
+    """What a call gives; cancelled meanwhile, the task goes on and the call is not cancelled."""
+    await asyncio.wait((call,))
+    return call.result()
 
 
 def heard(call: asyncio.Future[Any]) -> None:

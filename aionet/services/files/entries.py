@@ -17,7 +17,17 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Protocol
 
-__all__ = ["CONTROL", "Entry", "Version", "format_entries", "format_time", "parse_entries", "parse_time", "tag_of"]
+__all__ = [
+    "CONTROL",
+    "Entry",
+    "Version",
+    "format_entries",
+    "format_time",
+    "is_same_version",
+    "parse_entries",
+    "parse_time",
+    "tag_of",
+]
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Characters of Unicode's category Cc: C0, DEL and C1. No name with one of them is served, listed or believed."""
@@ -56,6 +66,11 @@ class Version(Protocol):
     def st_mtime_ns(self) -> int: ...
     @property
     def st_ctime_ns(self) -> int: ...
+
+
+def is_same_version(one: Version, other: Version) -> bool:
+    """Whether nothing was written to an open file between two looks at it."""
+    return (one.st_size, one.st_mtime_ns, one.st_ctime_ns) == (other.st_size, other.st_mtime_ns, other.st_ctime_ns)
 
 
 def tag_of(found: Version) -> str:

@@ -22,7 +22,7 @@ from aionet.routing import regex
 from .commands import commands
 from .conversation import Close, Conversation, Pause, Service, Step
 from .direct import Buffers
-from .disk import THREADS, Disk, Lease
+from .disk import THREADS, Disk, Lease, outcome
 from .errors import from_os_error
 from .hashing import choose
 from .incoming import BUFFER, SMALL_BUFFER, IncomingBody, receive_whole
@@ -188,9 +188,7 @@ class Files(StreamHandler[Message]):
 
     async def _run(self, conn: Connection[Message], function: Callable[[*Ts], R], *args: *Ts) -> R:
         """Call a method of the conversation in a thread. It is closed only when the thread is out of it."""
-        call = self._start(conn, function, *args)
-        await asyncio.wait((call,))  # which does not cancel what it waits for
-        return call.result()
+        return await outcome(self._start(conn, function, *args))
 
     def _start(self, conn: Connection[Message], function: Callable[[*Ts], R], *args: *Ts) -> asyncio.Future[R]:
         connected = cast(_Connected, conn.state)

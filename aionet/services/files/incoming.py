@@ -13,6 +13,7 @@ import anyio
 from aionet import Connection
 
 from .direct import BLOCK, Buffers
+from .disk import outcome
 from .wire import Message
 
 __all__ = ["BUFFER", "SMALL_BUFFER", "IncomingBody", "receive_whole"]
@@ -138,10 +139,7 @@ class IncomingBody:
 
     async def _taken(self) -> bytes:
         """Wait for those before; the answer, if there is one."""
-        if self._taking is None:
-            return b""
-        await asyncio.wait((self._taking,))  # which does not cancel what it waits for
-        return self._taking.result()
+        return b"" if self._taking is None else await outcome(self._taking)
 
 
 async def receive_whole(conn: Connection[Message], size: int) -> bytes:

@@ -10,6 +10,7 @@ import os
 import stat
 from typing import NamedTuple
 
+from .entries import is_same_version
 from .opening import LOOK, READ, open_from_memory
 
 __all__ = ["SmallFile", "read_from_memory"]
@@ -71,7 +72,7 @@ def read_from_memory(directory: int, name: bytes, offset: int, length: int, limi
         return None
     finally:
         os.close(descriptor)
-    if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (found.st_size, found.st_mtime_ns, found.st_ctime_ns):
+    if not is_same_version(now, found):
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, bytes(content)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from .commands import Options
-from .entries import Entry, format_entries, format_time, tag_of
+from .entries import Entry, Version, format_entries, format_time, is_same_version, tag_of
 from .errors import Changed, Code, from_os_error, make_error, shown
 from .hashing import SHA256
 from .manifest import CHUNK, Hashes
@@ -123,7 +123,8 @@ def get_file(directory: Directory, name: str, options: Options) -> Answers:
             yield Sending(descriptor, offset, reply.size, name)
         else:
             content = _read(descriptor, name, offset, reply.size)
-            yield _checked(descriptor, name, found, reply, content, options)
+            _check_unchanged(descriptor, name, found)
+            yield _proven(reply.facts, found, content, options)
             yield content
     finally:
         os.close(descriptor)
@@ -138,35 +139,39 @@ def get_small_file_at_once(directory: Directory, name: str, options: Options) ->
     file = directory.read_cached(name, SMALL, offset=offset, length=options.get("length", -1))
     if file is None:
         return None
-    tag, content = tag_of(file), file.content
-    if options.get("tag", tag) != tag:
+    facts = _facts_of_part(file, offset)
+    if options.get("tag", facts["tag"]) != facts["tag"]:
         return None
-    facts = {"offset": str(offset), "total": str(file.st_size), "mtime": format_time(file.st_mtime_ns), "tag": tag}
-    if len(content) == file.st_size:
-        facts["digest"] = options.get("hash", SHA256).hexdigest(content)
-    facts["checked"] = "1"
-    return Reply(len(content), facts), content
+    return _proven(facts, file, file.content, options), file.content
 
 
 def _reply_of(name: str, found: os.stat_result, options: Options) -> Reply:
-    facts = facts_of(found)
     size, offset = found.st_size, options.get("offset", 0)
+    facts = _facts_of_part(found, offset)
     if options.get("tag", facts["tag"]) != facts["tag"]:
         raise Changed(f"{shown(name)} is another version now: {facts['tag']}")
     _check_offset(name, offset, size)
-    count = min(options.get("length", size), size - offset)
-    return Reply(count, {"offset": str(offset), "total": str(size), **facts})
+    return Reply(min(options.get("length", size), size - offset), facts)
 
 
-def _checked(
-    descriptor: int, name: str, found: os.stat_result, reply: Reply, content: bytes, options: Options
-) -> Reply:
-    """The reply, if the file is the version that it says, now that it was read; of a whole file with its digest."""
-    now = os.fstat(descriptor)
-    if (now.st_mtime_ns, now.st_ctime_ns, now.st_size) != (found.st_mtime_ns, found.st_ctime_ns, found.st_size):
+def _facts_of_part(file: Version, offset: int) -> dict[str, str]:
+    return {
+        "offset": str(offset),
+        "total": str(file.st_size),
+        "mtime": format_time(file.st_mtime_ns),
+        "tag": tag_of(file),
+    }
+
+
+def _proven(facts: Mapping[str, str], file: Version, content: bytes, options: Options) -> Reply:
+    """The reply that these bytes follow, which were read from that version; of a whole file with its digest."""
+    digest = {"digest": options.get("hash", SHA256).hexdigest(content)} if len(content) == file.st_size else {}
+    return Reply(len(content), {**facts, **digest, "checked": "1"})
+
+
+def _check_unchanged(descriptor: int, name: str, found: os.stat_result) -> None:
+    if not is_same_version(os.fstat(descriptor), found):
         raise Changed(f"{shown(name)} was changed while it was read")
-    digest = {"digest": options.get("hash", SHA256).hexdigest(content)} if reply.size == found.st_size else {}
-    return Reply(reply.size, {**reply.facts, **digest, "checked": "1"})
 
 
 def get_manifest(hashes: Hashes, descriptor: int, name: str, options: Options, facts: dict[str, str]) -> Answers:

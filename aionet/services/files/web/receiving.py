@@ -20,7 +20,7 @@ from typing import Final
 
 import anyio
 
-from ..disk import Disk, Lease
+from ..disk import Disk, Lease, outcome
 from ..entries import tag_of
 from ..errors import BadRequest, Conflict, Mismatch, NotFound, TransferError, shown
 from ..hashing import SHA256
@@ -188,8 +188,7 @@ async def _receive(exchange: Exchange, disk: Disk, lease: Lease[Upload], part: _
     async def settle() -> None:
         if under_way:
             writing, size = under_way.pop()
-            await asyncio.wait((writing,))  # which does not cancel what it waits for
-            writing.result()
+            await outcome(writing)
             exchange.moved += size
 
     while True:

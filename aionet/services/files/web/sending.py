@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..disk import Disk, Lease
-from ..entries import tag_of
+from ..entries import is_same_version, tag_of
 from ..errors import Changed, from_os_error, shown
 from ..paths import Directory
 from .conditions import Answer
@@ -75,8 +75,7 @@ async def open_outgoing(directory: Directory, disk: Disk, name: str, choose: Cho
 
 def changed_since(descriptor: int, info: os.stat_result) -> bool:
     """Whether the open file is another version than it was."""
-    now = os.fstat(descriptor)
-    return (now.st_mtime_ns, now.st_size, now.st_ctime_ns) != (info.st_mtime_ns, info.st_size, info.st_ctime_ns)
+    return not is_same_version(os.fstat(descriptor), info)
 
 
 def _open_and_prepare(directory: Directory, name: str, choose: Choose, wanted: bool, lease: Lease[int]) -> Outgoing:
